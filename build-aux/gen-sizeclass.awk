@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+# Writes src/sizeclass_table.h:  awk -f build-aux/gen-sizeclass.awk > src/sizeclass_table.h
+#
+# Classes are 16 to 128 bytes in steps of 16, then eight to each doubling up to 128 KiB, so that rounding up wastes
+# less than 12.5 % of a request above 128 bytes.  A slab of a class is the fewest 64 KiB units (at most 8) that hold
+# eight blocks (four above 32 KiB) and lose no more than 1/32 to the tail; failing that, the number that loses least.
+# A thread's magazine of a class holds at most 64 blocks and about 32 KiB, but never fewer than two blocks.
+
+function capacity(size, units) { return int(units * UNIT / size) }
+function tail(size, units) { return units * UNIT - capacity(size, units) * size }
+
+function choose_units(size,    least, best, u) {
+    least = size > 32768 ? 4 : 8
+    best = 0
+    for (u = 1; u <= 8; u++) {
+        if (capacity(size, u) < least)
+            continue
+        if (tail(size, u) * 32 <= u * UNIT)
+            return u
+        if (!best || tail(size, u) / u < tail(size, best) / best)
+            best = u
+    }
+    return best
+}
+
+BEGIN {
+    UNIT = 65536; SMALL_MAX = 32768
+    for (s = 16; s <= 128; s += 16)
+        size[n++] = s
+    for (base = 128; base < 131072; base *= 2)
+        for (k = 1; k <= 8; k++)
+            size[n++] = base + base / 8 * k
+
+    print "/* SPDX-License-Identifier: MIT */"
+    print "/* Made by build-aux/gen-sizeclass.awk, which says how the figures come about; tests/ checks them. */"
+    print "#ifndef HAK_SIZECLASS_TABLE_H"
+    print "#define HAK_SIZECLASS_TABLE_H"
+    print ""
+    print "#define HAK_CLASS_COUNT " n
+    offset = 0
+    for (c = 0; c < n; c++) {
+        max = int(32768 / size[c]); if (max > 64) max = 64; if (max < 2) max = 2
+        u = choose_units(size[c])
+        # The slot below each magazine holds NULL for ever: it is what an empty magazine pops.
+        row[c] = sprintf("    {%6d, %9d, %4d, %4d, %2d, %2d},", size[c], int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0),
+                         capacity(size[c], u), offset + 1, u, max)
+        offset += max + 1
+    }
+    print "#define HAK_MAG_SLOTS " offset
+    print ""
+    print "/* size, inverse (2^32 / size, rounded up), capacity, mag_offset, units, mag_max */"
+    print "#define HAK_CLASS_ROWS \\"
+    for (c = 0; c < n; c++)
+        print row[c] (c < n - 1 ? " \\" : "")
+    print ""
+    print "/* The class of a request of `bytes`, at index (bytes + 15) / 16. */"
+    print "#define HAK_CLASS_BY_SIZE \\"
+    line = "    0,"; c = 0
+    for (i = 1; i <= SMALL_MAX / 16; i++) {
+        while (size[c] < i * 16) c++
+        line = line " " c ","
+        if (length(line) > 108) { print line " \\"; line = "   " }
+    }
+    print line
+    print ""
+    print "#endif"
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc_slow.c - allocation when the magazine is empty, the thread has no heap, or the size is beyond the small
+ * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls thread.h, heap.h and large.h.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fast.h"
+#include "init.h"
+#include "large.h"
+
+void *hak_out_of_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* One block of a class, by whatever way there is: the magazine, its refill, the commons; and once more after all
+ * that is free anywhere was given back to the kernel. */
+static void *alloc_class(unsigned class)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        struct hak_heap *heap = hak_thread_heap();
+        void *block = NULL;
+        if (HAK_LIKELY(heap)) {
+            struct hak_mag *mag = &heap->cache.mags[class];
+            void **top = hak_load(&mag->top);
+            block = top[-1];
+            if (block)
+                hak_store(&mag->top, top - 1);
+            else
+                block = hak_heap_refill(heap, class);
+        }
+        if (!block && hak_ready())
+            block = hak_commons_alloc(class);
+        if (HAK_LIKELY(block))
+            return hak_debug_allocated(block);
+        if (!hak_ready() || hak_trim(0) == 0)
+            break;
+    }
+    return hak_out_of_memory();
+}
+
+static void *alloc_large(size_t size, size_t align, bool *zero)
+{
+    if (HAK_UNLIKELY(size > PTRDIFF_MAX || !hak_start()))
+        return hak_out_of_memory();
+    void *block = hak_large_alloc(size, align, zero);
+    if (HAK_UNLIKELY(!block) && hak_trim(0) != 0)
+        block = hak_large_alloc(size, align, zero);
+    return HAK_LIKELY(block) ? block : hak_out_of_memory();
+}
+
+void *hak_malloc_slow(size_t size)
+{
+    bool zero;
+    if (HAK_LIKELY(size <= HAK_MEDIUM_MAX))
+        return alloc_class(hak_class_of(size));
+    return alloc_large(size, 1, &zero);
+}
+
+void *hak_calloc_slow(size_t bytes)
+{
+    bool zero = false;
+    void *block = bytes <= HAK_MEDIUM_MAX ? alloc_class(hak_class_of(bytes)) : alloc_large(bytes, 1, &zero);
+    return HAK_LIKELY(block) && !zero ? memset(block, 0, bytes) : block;
+}
+
+/* Blocks of a class lie at multiples of its size from a multiple of 64 KiB: they are aligned to whatever power of two
+ * divides the size. */
+static unsigned aligned_class(size_t align, size_t size)
+{
+    unsigned class = hak_class_of(HAK_MAX(size, align));
+    while (hak_classes[class].size & (align - 1))
+        class++;
+    return class;
+}
+
+void *hak_malloc_aligned(size_t align, size_t size)
+{
+    bool zero;
+    if (size > HAK_MEDIUM_MAX || align > HAK_UNIT)
+        return alloc_large(size, align, &zero);
+    return align <= 16 ? hak_malloc(size) : alloc_class(aligned_class(align, size));
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base.h - the vocabulary and the few macros that every other file uses.  Layer 0: may include nothing of ours.
+ *
+ *   block      what malloc returns; of a size class up to 128 KiB, else large (up to 1 MiB) or huge
+ *   unit       64 KiB of address space, the grain of the page map
+ *   slab       one to eight units in one superslab, cut into blocks of one size class, owned by one heap
+ *   span       units in one superslab that hold one large block
+ *   superslab  2 MiB, aligned to 2 MiB, 32 units: what is asked of the kernel, and what one huge page can back
+ *   window     a range of addresses in which superslabs are placed, with one page map
+ *   page map   four bytes a unit of a window: which heap owns it and which class its blocks have
+ *   heap       owns slabs; one a thread, handed on when the thread exits
+ *   magazine   a thread's stack of free blocks of one class, reached without a lock
+ *   depot      a heap's stack of free blocks of one class, behind the magazine, under the heap's lock
+ *   outbox     blocks that a thread freed and other threads' heaps own, delivered in batches
+ *   commons    the one heap without a thread: for threads that are exiting or cannot have a heap
+ */
+#ifndef HAK_BASE_H
+#define HAK_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef HAK_DEBUG
+#define HAK_DEBUG 0
+#endif
+#ifndef HAK_STATS
+#define HAK_STATS 1
+#endif
+#ifndef HAK_MINIMAL
+#define HAK_MINIMAL 0
+#endif
+
+#define HAK_LIKELY(x) __builtin_expect(!!(x), 1)
+#define HAK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define HAK_INLINE static inline __attribute__((always_inline))
+#define HAK_COLD __attribute__((noinline, cold))
+#define HAK_NOINLINE __attribute__((noinline))
+#define HAK_ALIGNED(n) __attribute__((aligned(n)))
+
+#define HAK_UNIT_SHIFT 16
+#define HAK_UNIT ((size_t)1 << HAK_UNIT_SHIFT)
+#define HAK_SUPER_SHIFT 21
+#define HAK_SUPER ((size_t)1 << HAK_SUPER_SHIFT)
+#define HAK_SUPER_UNITS 32u
+
+/* What two threads write must not share this many bytes: two lines, as processors fetch lines in pairs. */
+#define HAK_LINE 128
+
+#define HAK_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define HAK_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+HAK_INLINE size_t hak_round_up(size_t n, size_t power_of_two)
+{
+    return (n + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+#endif

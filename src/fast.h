@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fast.h - the hot paths of malloc, calloc and free, inlined into every function of the family.  Layer 6, above
+ * heap.h.  No lock, no system call, no read of a free block's memory; what is not the common case is a tail call to
+ * slow.h.
+ */
+#ifndef HAK_FAST_H
+#define HAK_FAST_H
+
+#include <string.h>
+
+#include "debug.h"
+#include "heap.h"
+#include "slow.h"
+
+/*
+ * Two branches; loads: the class (one byte), the thread's delta, the magazine's top, the slot; one store, the top.
+ * An empty magazine pops the NULL below its base.
+ */
+HAK_INLINE void *hak_malloc(size_t size)
+{
+    if (HAK_UNLIKELY(size > HAK_SMALL_MAX))
+        return hak_malloc_slow(size);
+    unsigned class = hak_class_by_size[(size + 15) / 16];
+    struct hak_mag *mag = &hak_cache_self()->mags[class];
+    void **top = hak_load(&mag->top);
+    void *block = top[-1];
+    if (HAK_UNLIKELY(!block))
+        return hak_malloc_slow(size);
+    hak_store(&mag->top, top - 1);
+    return hak_debug_allocated(block);
+}
+
+HAK_INLINE void *hak_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (HAK_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
+        return hak_out_of_memory();
+    if (HAK_UNLIKELY(bytes > HAK_SMALL_MAX))
+        return hak_calloc_slow(bytes);
+    void *block = hak_malloc(bytes);
+    if (HAK_LIKELY(block))
+        memset(block, 0, bytes);
+    return block;
+}
+
+/* Pushes a block that is known to be this thread's own.  False, with nothing done, if the magazine is full or has the
+ * very block on top: then it was freed the moment before. */
+HAK_INLINE bool hak_push(struct hak_cache *cache, unsigned class, void *block)
+{
+    struct hak_mag *mag = &cache->mags[class];
+    void **top = hak_load(&mag->top);
+    if (HAK_UNLIKELY(top == mag->limit || top[-1] == block))
+        return false;
+    *top = block;
+    hak_store_release(&mag->top, top + 1);
+    return true;
+}
+
+/*
+ * Four branches; loads: the thread's delta, the window's base and size, the map's address, the entry, the key, the
+ * magazine's top and limit, the topmost block; two stores, the slot and the top.  NULL, large, huge, foreign and other
+ * threads' pointers leave by the second branch at the latest.
+ */
+HAK_INLINE void hak_free(void *p)
+{
+    struct hak_cache *cache = hak_cache_self();
+    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
+    if (HAK_UNLIKELY(unit >= cache->window_units)) {
+        hak_free_slow("free", p);
+        return;
+    }
+    uint32_t class = hak_load(&cache->window_map[unit]) ^ cache->key;
+    if (HAK_UNLIKELY(HAK_DEBUG || class >= HAK_CLASS_COUNT || !hak_push(cache, class, p)))
+        hak_free_slow("free", p);
+}
+
+/* As hak_free, for a block that was asked for with this size: the class follows from the size before the page map
+ * answers, and the page map only has to agree. */
+HAK_INLINE void hak_free_sized(void *p, size_t size)
+{
+    struct hak_cache *cache = hak_cache_self();
+    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
+    if (HAK_UNLIKELY(unit >= cache->window_units || size > HAK_SMALL_MAX)) {
+        hak_free_sized_slow("free_sized", p, 1, size);
+        return;
+    }
+    uint32_t class = hak_class_by_size[(size + 15) / 16];
+    uint32_t entry = hak_load(&cache->window_map[unit]);
+    if (HAK_UNLIKELY(HAK_DEBUG || entry != (cache->key | class) || !hak_push(cache, class, p)))
+        hak_free_sized_slow("free_sized", p, 1, size);
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * free_slow.c - frees that are not a push on the thread's own magazine: NULL, a full magazine, other threads' blocks,
+ * large and huge ones, and pointers that should not have come.  Owns nothing; takes no lock itself.  Calls thread.h,
+ * heap.h, outbox.h, large.h and report.h.
+ */
+#include "fast.h"
+#include "large.h"
+#include "outbox.h"
+#include "report.h"
+
+static void free_block(const char *call, void *p, uint32_t entry)
+{
+    unsigned class = HAK_ENTRY_CLASS(entry);
+    hak_debug_freed(call, p);
+    struct hak_heap *heap = hak_thread_heap();
+    if (HAK_UNLIKELY(!heap)) {
+        hak_outbox_bypass(p);
+        return;
+    }
+    if (HAK_ENTRY_OWNER(entry) != heap->number) {
+        hak_outbox_put(heap, p, class);
+        return;
+    }
+    if (HAK_LIKELY(hak_push(&heap->cache, class, p)))
+        return;
+    if (hak_load(&heap->cache.mags[class].top)[-1] == p)
+        hak_report_double_free(call, p, hak_classes[class].size);
+    hak_heap_spill(heap, class, p);
+}
+
+void hak_free_slow(const char *call, void *p)
+{
+    if (!p)
+        return;
+    uint32_t entry = hak_entry_of(p);
+    switch (HAK_ENTRY_CLASS(entry)) {
+    default:
+        if (HAK_LIKELY(entry != HAK_ENTRY_NONE))
+            free_block(call, p, entry);
+        else
+            hak_huge_free(call, p);
+        break;
+    case HAK_ENTRY_LARGE:
+    case HAK_ENTRY_INSIDE:
+        hak_large_free(call, p);
+        break;
+    }
+}
+
+/* Whether a block of `usable` bytes can be what was asked for: exactly that size, or what realloc left in place. */
+static bool size_fits(size_t align, size_t size, size_t usable)
+{
+    if (size > usable)
+        return false;
+    if (usable > HAK_MEDIUM_MAX)
+        return true;
+    return align > 1 || hak_keeps_in_place(usable, size) || hak_classes[hak_class_of(size)].size == usable;
+}
+
+void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size)
+{
+    if (!p)
+        return;
+    size_t usable = hak_usable_size(call, p);
+    if (HAK_UNLIKELY(!size_fits(align, size, usable)))
+        hak_report_size(call, p, size, usable);
+    hak_free_slow(call, p);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * huge.c - blocks that are mappings of their own, and the cache of freed ones.  Owns the table of huge blocks and the
+ * cache, guarded by hak_huge_lock (HAK_RANK_HUGE).  Calls meta.h, os.h and report.h; makes its system calls, other
+ * than for the table, without the lock.
+ */
+#include <string.h>
+
+#include "invariant.h"
+#include "large.h"
+#include "meta.h"
+#include "os.h"
+#include "report.h"
+
+#define CACHE_ENTRIES 64u
+#define CACHE_BYTES ((size_t)64 << 20)
+#define TABLE_FIRST ((size_t)256)
+
+/* A mapping: a live huge block (in the table) or a cached one.  The block begins where the mapping does. */
+struct mapping {
+    char *at; /* NULL: the table's slot is free */
+    size_t size;
+};
+
+struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
+
+/* Open addressing with linear probing; at most half full. */
+static struct mapping *table;
+static size_t table_size, table_used;
+
+static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
+static unsigned cache_used;
+static struct hak_huge_counts counts;
+
+/* ---- the table ---- */
+
+static size_t slot_for(const void *at)
+{
+    return (size_t)(((uintptr_t)at >> 12) * 0x9e3779b97f4a7c15u >> 20) & (table_size - 1);
+}
+
+static struct mapping *find(const void *at)
+{
+    if (table_size == 0)
+        return NULL;
+    for (size_t i = slot_for(at); table[i].at; i = (i + 1) & (table_size - 1))
+        if (table[i].at == at)
+            return &table[i];
+    return NULL;
+}
+
+static void insert(struct mapping mapping)
+{
+    size_t i = slot_for(mapping.at);
+    while (table[i].at)
+        i = (i + 1) & (table_size - 1);
+    table[i] = mapping;
+    table_used++;
+}
+
+/* Closes the gap, so that no search stops short (Knuth, The Art of Computer Programming 6.4, algorithm R). */
+static void erase(struct mapping *mapping)
+{
+    size_t gap = (size_t)(mapping - table), mask = table_size - 1;
+    for (size_t i = (gap + 1) & mask; table[i].at; i = (i + 1) & mask)
+        if (((i - slot_for(table[i].at)) & mask) >= ((i - gap) & mask)) {
+            table[gap] = table[i];
+            gap = i;
+        }
+    table[gap].at = NULL;
+    table_used--;
+}
+
+/* Room for one more, before a mapping is made that would have to be undone. */
+static bool table_has_room(void)
+{
+    if ((table_used + 1) * 2 <= table_size)
+        return true;
+    size_t old_size = table_size;
+    struct mapping *old = table;
+    size_t size = old_size ? old_size * 2 : TABLE_FIRST;
+    struct mapping *fresh = hak_meta_alloc(size * sizeof *fresh);
+    if (!fresh)
+        return false;
+    table = fresh;
+    table_size = size;
+    table_used = 0;
+    for (size_t i = 0; i < old_size; i++)
+        if (old[i].at)
+            insert(old[i]);
+    if (old)
+        hak_meta_free(old, old_size * sizeof *old);
+    return true;
+}
+
+/* ---- the cache ---- */
+
+static struct mapping cache_remove(unsigned i)
+{
+    struct mapping mapping = cache[i];
+    memmove(&cache[i], &cache[i + 1], (--cache_used - i) * sizeof *cache);
+    counts.cached -= mapping.size;
+    return mapping;
+}
+
+/* The smallest cached mapping that suffices and wastes no more than a quarter; else size 0. */
+static struct mapping cache_take(size_t size, size_t align)
+{
+    unsigned best = CACHE_ENTRIES;
+    for (unsigned i = 0; i < cache_used; i++)
+        if (cache[i].size >= size && cache[i].size - size <= size / 4 && ((uintptr_t)cache[i].at & (align - 1)) == 0 &&
+            (best == CACHE_ENTRIES || cache[i].size < cache[best].size))
+            best = i;
+    return best == CACHE_ENTRIES ? (struct mapping){0} : cache_remove(best);
+}
+
+/* Keeps a freed mapping; what has to make room for it is unmapped.  Takes and releases the lock. */
+static void cache_put(struct mapping mapping)
+{
+    hak_lock(&hak_huge_lock);
+    while (mapping.size && (cache_used == CACHE_ENTRIES || counts.cached + mapping.size > CACHE_BYTES)) {
+        struct mapping out = cache_used && mapping.size <= CACHE_BYTES ? cache_remove(0) : mapping;
+        if (out.at == mapping.at)
+            mapping.size = 0;
+        hak_unlock(&hak_huge_lock);
+        hak_os_unmap(out.at, out.size);
+        hak_lock(&hak_huge_lock);
+    }
+    if (mapping.size) {
+        cache[cache_used++] = mapping;
+        counts.cached += mapping.size;
+    }
+    hak_unlock(&hak_huge_lock);
+}
+
+size_t hak_huge_purge(size_t keep)
+{
+    size_t given = 0;
+    hak_lock(&hak_huge_lock);
+    while (cache_used && counts.cached > keep) {
+        struct mapping out = cache_remove(0);
+        hak_unlock(&hak_huge_lock);
+        hak_os_unmap(out.at, out.size);
+        given += out.size;
+        hak_lock(&hak_huge_lock);
+    }
+    hak_unlock(&hak_huge_lock);
+    return given;
+}
+
+/* ---- blocks ---- */
+
+/* A new mapping, by way of a larger one if the kernel has to be told the alignment. */
+static char *map_aligned(size_t size, size_t align)
+{
+    if (align <= hak_os_page)
+        return hak_os_map(size);
+    char *at = hak_os_map(size + align - hak_os_page);
+    if (!at)
+        return NULL;
+    char *block = (char *)hak_round_up((uintptr_t)at, align);
+    char *end = at + size + align - hak_os_page;
+    if (block > at)
+        hak_os_unmap(at, (size_t)(block - at));
+    if (end > block + size)
+        hak_os_unmap(block + size, (size_t)(end - block) - size);
+    return block;
+}
+
+static void count_in(size_t size)
+{
+    counts.blocks++;
+    counts.bytes += size;
+}
+
+void *hak_huge_alloc(size_t size, size_t align, bool *zero)
+{
+    if (size > PTRDIFF_MAX - align)
+        return NULL;
+    size = hak_round_up(HAK_MAX(size, 1), hak_os_page);
+    hak_lock(&hak_huge_lock);
+    if (!table_has_room()) {
+        hak_unlock(&hak_huge_lock);
+        return NULL;
+    }
+    struct mapping mapping = cache_take(size, align);
+    *zero = mapping.size == 0;
+    if (mapping.size == 0) {
+        /* The lock is kept, so that the room in the table stays; a page fault is no part of this. */
+        mapping = (struct mapping){map_aligned(size, align), size};
+        if (!mapping.at && counts.cached) {
+            hak_unlock(&hak_huge_lock);
+            hak_huge_purge(0);
+            return hak_huge_alloc(size, align, zero);
+        }
+    }
+    if (mapping.at) {
+        insert(mapping);
+        count_in(mapping.size);
+    }
+    hak_unlock(&hak_huge_lock);
+    return mapping.at;
+}
+
+/* The live block at the address, under the lock; reports anything else. */
+static struct mapping *block_at(const char *call, const void *p)
+{
+    struct mapping *mapping = find(p);
+    if (HAK_LIKELY(mapping))
+        return mapping;
+    for (unsigned i = 0; i < cache_used; i++)
+        if (cache[i].at == p)
+            hak_report_double_free(call, p, cache[i].size);
+    for (size_t i = 0; i < table_size; i++)
+        if (table[i].at && (uintptr_t)p - (uintptr_t)table[i].at < table[i].size)
+            hak_report_within(call, p, table[i].at, table[i].size);
+    hak_report_foreign(call, p);
+}
+
+void hak_huge_free(const char *call, void *p)
+{
+    hak_lock(&hak_huge_lock);
+    struct mapping *found = block_at(call, p), mapping = *found;
+    erase(found);
+    counts.blocks--;
+    counts.bytes -= mapping.size;
+    hak_unlock(&hak_huge_lock);
+    cache_put(mapping);
+}
+
+size_t hak_huge_usable(const char *call, const void *p)
+{
+    hak_lock(&hak_huge_lock);
+    size_t size = block_at(call, p)->size;
+    hak_unlock(&hak_huge_lock);
+    return size;
+}
+
+void *hak_huge_resize(const char *call, void *p, size_t size)
+{
+    if (size <= HAK_LARGE_MAX / 2 || size > PTRDIFF_MAX)
+        return NULL;
+    size = hak_round_up(size, hak_os_page);
+    hak_lock(&hak_huge_lock);
+    struct mapping *found = block_at(call, p), mapping = *found;
+    if (size <= mapping.size && size >= mapping.size - mapping.size / 4) {
+        hak_unlock(&hak_huge_lock);
+        return p;
+    }
+    /* A block that grows will grow again: an eighth more, of address space only. */
+    size_t wanted = size > mapping.size ? hak_round_up(size + size / 8, hak_os_page) : size;
+    void *at = hak_os_remap(mapping.at, mapping.size, wanted, true);
+    if (!at && wanted > size)
+        at = hak_os_remap(mapping.at, mapping.size, wanted = size, true);
+    if (at) {
+        erase(found);
+        insert((struct mapping){at, wanted});
+        counts.bytes += wanted - mapping.size;
+    }
+    hak_unlock(&hak_huge_lock);
+    return at;
+}
+
+struct hak_huge_counts hak_huge_count(void)
+{
+    hak_lock(&hak_huge_lock);
+    struct hak_huge_counts result = counts;
+    hak_unlock(&hak_huge_lock);
+    return result;
+}

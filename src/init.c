@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, window.h,
+ * pool.h and thread.c.
+ */
+#include "init.h"
+
+#include "os.h"
+#include "pool.h"
+#include "thread.h"
+#include "window.h"
+
+_Atomic uint32_t hak_init_state;
+
+static bool start(void)
+{
+    hak_os_start();
+    if (hak_window_first.units == 0 && !hak_window_start())
+        return false;
+    return hak_heap_start() && hak_thread_start();
+}
+
+bool hak_start_slow(void)
+{
+    for (;;) {
+        uint32_t state = HAK_COLD_START;
+        if (atomic_compare_exchange_strong(&hak_init_state, &state, HAK_STARTING)) {
+            bool started = start();
+            hak_store_release(&hak_init_state, started ? HAK_READY : HAK_COLD_START);
+            hak_os_wake(&hak_init_state, INT32_MAX);
+            return started;
+        }
+        if (state == HAK_READY)
+            return true;
+        hak_os_wait(&hak_init_state, HAK_STARTING);
+    }
+}
+
+/* Nothing depends on it having run: it only moves the start out of the first allocation where constructors do run
+ * before that. */
+__attribute__((constructor)) static void start_early(void)
+{
+    hak_thread_heap();
+}

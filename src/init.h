@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init.h - the start of the allocator.  Layer 5, above pool.h.
+ *
+ * The first call into the allocator, whichever it is, starts it; there may be no constructor run yet, no environment,
+ * and many threads at once.
+ *
+ *   COLD      nothing exists.  All variables are zero or constant, the hot paths' magazines are hak_cache_none's
+ *   STARTING  one thread, the one that changed COLD to this, makes the first window, the commons and the key whose
+ *             destructor sees threads exit.  None of that allocates, reads the environment or takes a lock of libc's.
+ *             Other threads wait
+ *   READY     for ever.  If memory was out, back to COLD: the call fails with ENOMEM, and the next one tries again
+ *
+ * What may allocate (the registration for fork) is done by the first thread that has a heap, after READY and without
+ * anybody waiting for it.
+ */
+#ifndef HAK_INIT_H
+#define HAK_INIT_H
+
+#include "atomics.h"
+#include "base.h"
+
+enum hak_init_state { HAK_COLD_START, HAK_STARTING, HAK_READY };
+
+#pragma GCC visibility push(hidden)
+extern _Atomic uint32_t hak_init_state;
+/* True when the allocator is ready. */
+bool hak_start_slow(void);
+/* The key whose destructor releases a thread's heap; its value is the heap. */
+bool hak_thread_start(void);
+/* Registers for fork, once. */
+void hak_fork_start(void);
+#pragma GCC visibility pop
+
+HAK_INLINE bool hak_ready(void)
+{
+    return hak_load_acquire(&hak_init_state) == HAK_READY;
+}
+
+HAK_INLINE bool hak_start(void)
+{
+    return HAK_LIKELY(hak_ready()) || hak_start_slow();
+}
+
+#endif

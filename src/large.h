@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * large.h - blocks above the largest class.  Layer 5, above superslab.h (large) and os.h (huge).
+ *
+ * Large blocks, up to HAK_LARGE_MAX, are spans of whole units in superslabs.  Huge blocks are mappings of their own;
+ * freed mappings are kept for a while, within a bound, so that a program that frees and allocates them in turn makes
+ * no system calls.
+ */
+#ifndef HAK_LARGE_H
+#define HAK_LARGE_H
+
+#include "base.h"
+#include "lock.h"
+
+#define HAK_LARGE_MAX ((size_t)1 << 20)
+
+struct hak_huge_counts {
+    size_t blocks; /* live huge blocks */
+    size_t bytes;  /* and the bytes mapped for them */
+    size_t cached; /* bytes of freed mappings that are kept */
+};
+
+#pragma GCC visibility push(hidden)
+extern struct hak_lock hak_huge_lock;
+/* Bytes in live large blocks. */
+extern _Atomic size_t hak_large_bytes;
+
+/* For HAK_MEDIUM_MAX < size or align > HAK_UNIT; align is a power of two.  *zero tells whether the block is known to
+ * read as zero.  NULL when memory is out. */
+void *hak_large_alloc(size_t size, size_t align, bool *zero);
+
+/* For an address whose page map entry is HAK_ENTRY_LARGE or HAK_ENTRY_INSIDE. */
+void hak_large_free(const char *call, void *p);
+size_t hak_large_usable(const char *call, const void *p);
+/* Resizes where it is; false if that is not possible. */
+bool hak_large_resize(const char *call, void *p, size_t size);
+
+/* For an address without a page map entry: a huge block or nothing of ours, which is reported. */
+void hak_huge_free(const char *call, void *p);
+size_t hak_huge_usable(const char *call, const void *p);
+/* Resizes, and moves if need be, without copying.  NULL if it must be copied, or memory is out. */
+void *hak_huge_resize(const char *call, void *p, size_t size);
+
+void *hak_huge_alloc(size_t size, size_t align, bool *zero);
+/* Unmaps cached mappings until at most `keep` bytes are left; returns the bytes given back. */
+size_t hak_huge_purge(size_t keep);
+struct hak_huge_counts hak_huge_count(void);
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock.h - the locks and their order.  Layer 1, above thread.h.
+ *
+ * A thread that holds a lock may only take locks of a higher rank (hak_lock_try excepted: it never waits).  Fork takes
+ * all of them, in rank order, the heaps' in the order of their numbers.  Checked at run time in a debug build.
+ *
+ * Between fork's two handlers the forking thread holds every lock (HAK_FORK_HOLDS).  Handlers of others that run then
+ * may allocate, so for that thread taking and releasing a lock do nothing.
+ */
+#ifndef HAK_LOCK_H
+#define HAK_LOCK_H
+
+#include "atomics.h"
+#include "base.h"
+#include "thread.h"
+
+enum hak_rank {
+    HAK_RANK_POOL = 1, /* heap.c: the list of all heaps and the pool of those without a thread */
+    HAK_RANK_HEAP,     /* one heap's slabs, depots and counts */
+    HAK_RANK_SUPER,    /* superslab.c, window.c: which units are free, and the windows */
+    HAK_RANK_HUGE,     /* huge.c: the table of huge blocks and the cache of mappings */
+    HAK_RANK_META,     /* meta.c: memory for the allocator's own structures */
+};
+
+struct hak_lock {
+    _Atomic uint32_t state; /* 0 free, 1 taken, 2 taken and somebody may be waiting */
+    uint32_t rank;
+};
+
+#define HAK_LOCK_INIT(rank) {0, rank}
+
+#pragma GCC visibility push(hidden)
+
+void hak_lock_wait(struct hak_lock *lock);
+void hak_lock_wake(struct hak_lock *lock);
+/* In the child of a fork: nobody holds the lock any more, and nobody waits. */
+void hak_lock_reset(struct hak_lock *lock);
+void hak_rank_taken(const struct hak_lock *lock, bool waited);
+void hak_rank_released(const struct hak_lock *lock);
+
+#pragma GCC visibility pop
+
+HAK_INLINE bool hak_lock_try(struct hak_lock *lock)
+{
+    uint32_t expected = 0;
+    bool taken = atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
+                                                         memory_order_relaxed);
+    if (HAK_DEBUG && taken)
+        hak_rank_taken(lock, false);
+    return taken;
+}
+
+HAK_INLINE void hak_lock(struct hak_lock *lock)
+{
+    uint32_t expected = 0;
+    if (HAK_DEBUG)
+        hak_rank_taken(lock, true);
+    if (HAK_UNLIKELY(!atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
+                                                              memory_order_relaxed)))
+        hak_lock_wait(lock);
+}
+
+HAK_INLINE void hak_unlock(struct hak_lock *lock)
+{
+    if (HAK_DEBUG)
+        hak_rank_released(lock);
+    if (HAK_UNLIKELY(hak_tls.fork == HAK_FORK_HOLDS))
+        return;
+    if (HAK_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
+        hak_lock_wake(lock);
+}
+
+#endif

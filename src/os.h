@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os.h - all that is asked of the operating system.  Layer 1; os_linux.c is the only file with system calls and the
+ * only one where platforms differ.
+ *
+ * No function here allocates, and none changes errno.  Those that obtain memory return NULL (or false) when the
+ * kernel refuses; the caller turns that into ENOMEM.
+ */
+#ifndef HAK_OS_H
+#define HAK_OS_H
+
+#include "atomics.h"
+#include "base.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Known after hak_os_start(). */
+extern size_t hak_os_page;
+
+void hak_os_start(void);
+
+/* Fresh zeroed pages wherever the kernel likes; `size` is rounded up to pages. */
+void *hak_os_map(size_t size);
+
+enum hak_os_claim { HAK_OS_CLAIMED, HAK_OS_OCCUPIED, HAK_OS_NO_MEMORY };
+/* Fresh zeroed pages exactly at `at`, if nothing is mapped there. */
+enum hak_os_claim hak_os_map_at(void *at, size_t size);
+
+/* Address space without access and without commit charge, and access to a part of it. */
+void *hak_os_reserve(size_t size);
+/* Zeroed pages that can be read but not written, and so are not charged. */
+void *hak_os_map_readable(size_t size);
+/* Makes pages of the two above readable and writable. */
+bool hak_os_commit(void *at, size_t size);
+
+void hak_os_unmap(void *at, size_t size);
+/* NULL if the mapping could not be resized (where it is, unless it may move); it is untouched then. */
+void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move);
+/* Gives the pages' memory back; they read as zero afterwards.  False if the kernel kept them (locked memory). */
+bool hak_os_purge(void *at, size_t size);
+/* Asks for huge pages in the range. */
+void hak_os_want_huge(void *at, size_t size);
+
+/* Where the first window may be tried: an address with nothing near it, differing from run to run; 0 if there is no
+ * such place here.  `attempt` counts up from 0. */
+uintptr_t hak_os_window_hint(unsigned attempt);
+/* The most bytes a window is worth: a multiple of the machine's memory, less under a tight RLIMIT_AS. */
+size_t hak_os_window_size(void);
+
+void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
+void hak_os_wake(_Atomic uint32_t *word, int count);
+void hak_os_pause(void);
+/* Writes to standard error, whole or not at all as far as the kernel lets. */
+void hak_os_complain(const char *text, size_t length);
+
+/* For the tests: the calls that obtain memory are counted; from the call numbered hak_os_fail_after on (counted from
+ * when it was set), they fail, or only that one if hak_os_fail_once is set.  Negative means never. */
+extern _Atomic long hak_os_calls;
+extern _Atomic long hak_os_fail_after;
+extern _Atomic int hak_os_fail_once;
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os_linux.c - os.h for Linux on 64-bit machines.  Owns no state but the page size and the tests' counters.
+ *
+ * System calls go through syscall(2), never through libc's mmap and friends: a program may interpose those with
+ * functions that allocate, and they would re-enter the allocator under its own locks.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mremap, MAP_ANONYMOUS */
+#endif
+#include "os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1 /* those run-time libraries want to choose where mappings go */
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+size_t hak_os_page;
+_Atomic long hak_os_calls;
+_Atomic long hak_os_fail_after = -1;
+_Atomic int hak_os_fail_once;
+
+/* The result, or the negated error number; errno stays as it was. */
+static long call(long number, long a, long b, long c, long d, long e, long f)
+{
+    int saved = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+    if (result == -1) {
+        result = -errno;
+        errno = saved;
+    }
+    return result;
+}
+
+static bool failed(long result)
+{
+    return result < 0 && result > -4096;
+}
+
+/* Whether the tests want this call to fail. */
+static bool made_to_fail(void)
+{
+    hak_add(&hak_os_calls, 1);
+    if (HAK_LIKELY(hak_load(&hak_os_fail_after) < 0))
+        return false;
+    if (hak_sub(&hak_os_fail_after, 1) > 0)
+        return false;
+    hak_store(&hak_os_fail_after, hak_load(&hak_os_fail_once) ? -1 : 0);
+    return true;
+}
+
+static long map(void *at, size_t size, int protection, int flags)
+{
+    if (made_to_fail())
+        return -ENOMEM;
+    return call(SYS_mmap, (long)at, (long)size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
+void hak_os_start(void)
+{
+    hak_os_page = getauxval(AT_PAGESZ);
+    if (hak_os_page == 0)
+        hak_os_page = 4096;
+}
+
+void *hak_os_map(size_t size)
+{
+    long at = map(NULL, hak_round_up(size, hak_os_page), PROT_READ | PROT_WRITE, 0);
+    return failed(at) ? NULL : (void *)at;
+}
+
+enum hak_os_claim hak_os_map_at(void *at, size_t size)
+{
+    long got = map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    if (got == (long)at)
+        return HAK_OS_CLAIMED;
+    if (got == -ENOMEM)
+        return HAK_OS_NO_MEMORY;
+    if (!failed(got)) /* kernels before 4.17 take the address for a hint */
+        hak_os_unmap((void *)got, size);
+    return HAK_OS_OCCUPIED;
+}
+
+void *hak_os_reserve(size_t size)
+{
+    long at = map(NULL, size, PROT_NONE, MAP_NORESERVE);
+    return failed(at) ? NULL : (void *)at;
+}
+
+void *hak_os_map_readable(size_t size)
+{
+    long at = map(NULL, hak_round_up(size, hak_os_page), PROT_READ, MAP_NORESERVE);
+    return failed(at) ? NULL : (void *)at;
+}
+
+bool hak_os_commit(void *at, size_t size)
+{
+    if (made_to_fail())
+        return false;
+    return !failed(call(SYS_mprotect, (long)at, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0));
+}
+
+void hak_os_unmap(void *at, size_t size)
+{
+    call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0);
+}
+
+void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move)
+{
+    if (made_to_fail())
+        return NULL;
+    long got = call(SYS_mremap, (long)at, (long)old_size, (long)new_size, may_move ? MREMAP_MAYMOVE : 0, 0, 0);
+    return failed(got) ? NULL : (void *)got;
+}
+
+bool hak_os_purge(void *at, size_t size)
+{
+    return !failed(call(SYS_madvise, (long)at, (long)size, MADV_DONTNEED, 0, 0, 0));
+}
+
+void hak_os_want_huge(void *at, size_t size)
+{
+    call(SYS_madvise, (long)at, (long)size, MADV_HUGEPAGE, 0, 0, 0);
+}
+
+/*
+ * The middle of the lower half of a 47-bit address space is empty by every custom of Linux: programs and their brk
+ * sit low or near the top, mappings and stacks at the top.  Kernels with fewer address bits refuse the hint, and a
+ * window is then reserved wherever there is room.
+ */
+uintptr_t hak_os_window_hint(unsigned attempt)
+{
+    const uint64_t *random = (const uint64_t *)getauxval(AT_RANDOM);
+    uint64_t bits = random ? random[1] : 0;
+    if (SANITIZED || attempt >= 4)
+        return 0;
+    bits = (bits >> (attempt * 12)) & 0x3ff;
+    return ((uintptr_t)16 << 40) + ((uintptr_t)bits << 34); /* 16 TiB to 32 TiB, in steps of 16 GiB */
+}
+
+size_t hak_os_window_size(void)
+{
+    size_t size = (size_t)64 << 30;
+    struct sysinfo info;
+    struct rlimit limit;
+    if (SANITIZED)
+        return (size_t)16 << 30;
+    if (!failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0))) {
+        size_t memory = (size_t)(info.totalram + info.totalswap) * info.mem_unit;
+        while (size < 4 * memory && size < (size_t)16 << 40)
+            size *= 2;
+    }
+    /* The page map takes 1/16384 of the window: no more than a 64th of what may be mapped at all. */
+    if (!failed(call(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0)) && limit.rlim_cur != RLIM_INFINITY)
+        while (size > (size_t)1 << 30 && size / 16384 > limit.rlim_cur / 64)
+            size /= 2;
+    return size;
+}
+
+void hak_os_wait(_Atomic uint32_t *word, uint32_t value)
+{
+    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+}
+
+void hak_os_wake(_Atomic uint32_t *word, int count)
+{
+    call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
+}
+
+void hak_os_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+void hak_os_complain(const char *text, size_t length)
+{
+    call(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
+}

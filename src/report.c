@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.c - formats and writes the lines of report.h and invariant.h.  Owns nothing.  Calls os.h; looks at window.h
+ * and slab.h to say what an address is.
+ */
+#include "report.h"
+
+#include <stdlib.h>
+
+#include "invariant.h"
+#include "os.h"
+#include "slab.h"
+
+void hak_text_string(struct hak_text *text, const char *string)
+{
+    while (*string && text->at < text->end)
+        *text->at++ = *string++;
+}
+
+static void number_in_base(struct hak_text *text, uint64_t number, unsigned base)
+{
+    char digits[20];
+    unsigned n = 0;
+    do
+        digits[n++] = "0123456789abcdef"[number % base];
+    while (number /= base);
+    while (n && text->at < text->end)
+        *text->at++ = digits[--n];
+}
+
+void hak_text_decimal(struct hak_text *text, uint64_t number)
+{
+    number_in_base(text, number, 10);
+}
+
+void hak_text_hex(struct hak_text *text, uint64_t number)
+{
+    hak_text_string(text, "0x");
+    number_in_base(text, number, 16);
+}
+
+static struct hak_text begin(char *line, size_t size)
+{
+    struct hak_text text = {line, line + size};
+    hak_text_string(&text, "hakmem: ");
+    return text;
+}
+
+__attribute__((noreturn)) static void end(struct hak_text *text, char *line)
+{
+    *text->at++ = '\n'; /* begin() was told of one byte less than there is */
+    hak_os_complain(line, (size_t)(text->at - line));
+    abort();
+}
+
+#define LINE 256
+
+__attribute__((noreturn)) void hak_report_double_free(const char *call, const void *p, size_t block_size)
+{
+    char line[LINE];
+    struct hak_text text = begin(line, LINE - 1);
+    hak_text_string(&text, "double free of ");
+    hak_text_hex(&text, (uintptr_t)p);
+    hak_text_string(&text, " (block of ");
+    hak_text_decimal(&text, block_size);
+    hak_text_string(&text, " bytes)");
+    if (call[0] != 'f' || call[4] != '\0') {
+        hak_text_string(&text, " by ");
+        hak_text_string(&text, call);
+    }
+    end(&text, line);
+}
+
+__attribute__((noreturn)) void hak_report_within(const char *call, const void *p, const void *block, size_t block_size)
+{
+    char line[LINE];
+    struct hak_text text = begin(line, LINE - 1);
+    hak_text_string(&text, call);
+    hak_text_string(&text, " of ");
+    hak_text_hex(&text, (uintptr_t)p);
+    hak_text_string(&text, ", which is not the start of a block (inside a block of ");
+    hak_text_decimal(&text, block_size);
+    hak_text_string(&text, " bytes at ");
+    hak_text_hex(&text, (uintptr_t)block);
+    hak_text_string(&text, ")");
+    end(&text, line);
+}
+
+__attribute__((noreturn)) void hak_report_inside(const char *call, const void *p)
+{
+    size_t size;
+    const struct hak_slab *slab = hak_slab_of(p);
+    if (HAK_ENTRY_CLASS(hak_entry_of(p)) >= HAK_CLASS_COUNT)
+        hak_report_within(call, p, slab->base, slab->units * HAK_UNIT);
+    const char *block = hak_slab_block_of(slab, p, &size);
+    hak_report_within(call, p, block, size);
+}
+
+__attribute__((noreturn)) void hak_report_foreign(const char *call, const void *p)
+{
+    char line[LINE];
+    struct hak_text text = begin(line, LINE - 1);
+    hak_text_string(&text, call);
+    hak_text_string(&text, " of ");
+    hak_text_hex(&text, (uintptr_t)p);
+    hak_text_string(&text, ", which libhakmem did not allocate");
+    end(&text, line);
+}
+
+__attribute__((noreturn)) void hak_report_size(const char *call, const void *p, size_t size, size_t block_size)
+{
+    char line[LINE];
+    struct hak_text text = begin(line, LINE - 1);
+    hak_text_string(&text, call);
+    hak_text_string(&text, " of ");
+    hak_text_hex(&text, (uintptr_t)p);
+    hak_text_string(&text, " with size ");
+    hak_text_decimal(&text, size);
+    hak_text_string(&text, ", but the block has ");
+    hak_text_decimal(&text, block_size);
+    hak_text_string(&text, " bytes");
+    end(&text, line);
+}
+
+__attribute__((noreturn)) void hak_broken(const char *condition, const char *file, int line_number)
+{
+    char line[LINE];
+    struct hak_text text = begin(line, LINE - 1);
+    hak_text_string(&text, "internal error: ");
+    hak_text_string(&text, condition);
+    hak_text_string(&text, " does not hold at ");
+    hak_text_string(&text, file);
+    hak_text_string(&text, ":");
+    hak_text_decimal(&text, (uint64_t)line_number);
+    end(&text, line);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab.h - blocks of one class in and out of slabs.  Layer 4, above superslab.h; under the owning heap's lock.
+ */
+#ifndef HAK_SLAB_H
+#define HAK_SLAB_H
+
+#include "superslab.h"
+
+/* A heap's slabs of one class that have free blocks, by how many; slabs without are on no list.  Refills take them in
+ * the order FEW_MORE, MANY, FEW: what is nearly full comes last, as it yields little for the touch of its state. */
+enum hak_list {
+    HAK_LIST_FEW,      /* less than an eighth of the slab is free */
+    HAK_LIST_FEW_MORE, /* up to a half */
+    HAK_LIST_MANY,     /* more */
+    HAK_LIST_COUNT,
+    HAK_LIST_NONE = HAK_LIST_COUNT, /* no block is free */
+};
+
+struct hak_slab_lists {
+    struct hak_slab *head[HAK_LIST_COUNT];
+};
+
+#pragma GCC visibility push(hidden)
+/* A slab of a class with all blocks free, on its list.  NULL when memory is out. */
+struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab_lists *lists);
+/* Off its list and back to its superslab; all of its blocks are free. */
+void hak_slab_destroy(struct hak_slab *slab, struct hak_slab_lists *lists);
+/* The slab to take blocks from, or NULL. */
+struct hak_slab *hak_slab_pick(const struct hak_slab_lists *lists);
+/* Takes up to `want` of the lowest free blocks and stores them downwards from `end`; returns how many. */
+unsigned hak_slab_take(struct hak_slab *slab, struct hak_slab_lists *lists, void **end, unsigned want);
+/* Puts a block back.  Reports and aborts if it is no block of the slab or is free already. */
+void hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *block);
+/* The lists of a slab that changes its heap. */
+void hak_slab_unlist(struct hak_slab *slab, struct hak_slab_lists *lists);
+void hak_slab_enlist(struct hak_slab *slab, struct hak_slab_lists *lists);
+/* The start of the block that holds the address; *block_size its size. */
+char *hak_slab_block_of(const struct hak_slab *slab, const void *p, size_t *block_size);
+#pragma GCC visibility pop
+
+HAK_INLINE bool hak_slab_empty(const struct hak_slab *slab)
+{
+    return slab->free == slab->capacity;
+}
+
+/* The index of a block; false if the address does not begin one. */
+HAK_INLINE bool hak_slab_index(const struct hak_slab *slab, const void *p, unsigned *index)
+{
+    const struct hak_class *class = &hak_classes[slab->class];
+    uint64_t offset = (uint64_t)((const char *)p - slab->base);
+    *index = (unsigned)((offset * class->inverse) >> 32);
+    return *index * (uint64_t)class->size == offset && *index < slab->capacity;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slow.h - what the hot paths leave to others, and the calls that have no hot path.  Layer 6, above heap.h, outbox.h
+ * and large.h.  `call` is the libc name under which a misuse is reported.
+ */
+#ifndef HAK_SLOW_H
+#define HAK_SLOW_H
+
+#include "base.h"
+
+/* Whether realloc leaves a block of a class where it is: it fits, and no more than half of it would be lost. */
+HAK_INLINE bool hak_keeps_in_place(size_t usable, size_t size)
+{
+    return size <= usable && size >= usable / 2;
+}
+
+#pragma GCC visibility push(hidden)
+/* NULL, with errno set to ENOMEM. */
+HAK_COLD void *hak_out_of_memory(void);
+
+HAK_NOINLINE void *hak_malloc_slow(size_t size);
+HAK_NOINLINE void *hak_calloc_slow(size_t bytes);
+HAK_NOINLINE void hak_free_slow(const char *call, void *p);
+HAK_NOINLINE void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size);
+/* For a power of two `align`. */
+HAK_NOINLINE void *hak_malloc_aligned(size_t align, size_t size);
+HAK_NOINLINE void *hak_realloc(void *p, size_t size);
+size_t hak_usable_size(const char *call, void *p);
+
+/* malloc_trim: everything that is free, everywhere, but for `keep` bytes; the bytes given back. */
+size_t hak_trim(size_t keep);
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * superslab.c - which units of which superslab are free.  Owns the lists of superslabs and their masks, guarded by
+ * hak_super_lock (HAK_RANK_SUPER).  Calls window.h and os.h.
+ *
+ * Superslabs are on lists by the length of their longest run of free units, and a request takes from the list with
+ * the shortest run that suffices: superslabs that are almost full are filled up, and those that are almost empty are
+ * left alone until they are empty, and their memory can go back.
+ */
+#include "superslab.h"
+
+#include "invariant.h"
+#include "os.h"
+
+struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
+_Atomic size_t hak_super_keep = (size_t)64 << 20;
+
+static struct hak_super *by_run[HAK_SUPER_UNITS + 1];
+static uint64_t runs_present; /* bit n: by_run[n] is not empty */
+static struct hak_super_counts counts;
+
+static uint32_t mask_of(unsigned units, unsigned start)
+{
+    return (uint32_t)((((uint64_t)1 << units) - 1) << start);
+}
+
+static unsigned longest_run(uint32_t free)
+{
+    unsigned run = 0;
+    for (; free; free &= free << 1)
+        run++;
+    return run;
+}
+
+/* The first unit of a run of `units` at a multiple of `align`, or HAK_SUPER_UNITS. */
+static unsigned find_run(uint32_t free, unsigned units, unsigned align)
+{
+    static const uint32_t aligned[] = {0xffffffff, 0x55555555, 0x11111111, 0x01010101, 0x00010001, 0x00000001};
+    uint32_t starts = free;
+    for (unsigned have = 1; have < units;) {
+        unsigned step = HAK_MIN(have, units - have);
+        starts &= starts >> step;
+        have += step;
+    }
+    starts &= aligned[__builtin_ctz(align)];
+    return starts ? (unsigned)__builtin_ctz(starts) : HAK_SUPER_UNITS;
+}
+
+static void list_add(struct hak_super *super)
+{
+    struct hak_super **list = &by_run[super->run];
+    super->prev = NULL;
+    super->next = *list;
+    if (*list)
+        (*list)->prev = super;
+    *list = super;
+    runs_present |= (uint64_t)1 << super->run;
+}
+
+static void list_remove(struct hak_super *super)
+{
+    if (super->next)
+        super->next->prev = super->prev;
+    if (super->prev)
+        super->prev->next = super->next;
+    else if (!(by_run[super->run] = super->next))
+        runs_present &= ~((uint64_t)1 << super->run);
+}
+
+/* After super->free has changed. */
+static void relist(struct hak_super *super)
+{
+    unsigned run = longest_run(super->free);
+    if (run == super->run)
+        return;
+    list_remove(super);
+    super->run = (uint8_t)run;
+    list_add(super);
+}
+
+static size_t dirty_bytes(uint32_t mask)
+{
+    return (size_t)__builtin_popcount(mask) * HAK_UNIT;
+}
+
+static void enter(struct hak_slab *span, unsigned from, unsigned to, uint32_t first, uint32_t rest)
+{
+    _Atomic uint32_t *map = hak_entry_at(span->super->window, span->base);
+    for (unsigned i = from; i < to; i++) {
+        span[i].back = (uint8_t)i;
+        hak_store(&map[i], i == 0 ? first : rest);
+    }
+}
+
+static void take(struct hak_super *super, uint32_t mask)
+{
+    HAK_INVARIANT((super->free & mask) == mask);
+    counts.free -= dirty_bytes(mask);
+    counts.free_dirty -= dirty_bytes(super->dirty & mask);
+    super->free &= ~mask;
+    relist(super);
+}
+
+static void give(struct hak_super *super, uint32_t mask)
+{
+    HAK_INVARIANT((super->free & mask) == 0);
+    super->free |= mask;
+    super->dirty |= mask;
+    counts.free += dirty_bytes(mask);
+    counts.free_dirty += dirty_bytes(mask);
+    relist(super);
+}
+
+/* Gives back the memory of a superslab's free units, one system call for each run of them. */
+static size_t purge(struct hak_super *super)
+{
+    uint32_t todo = super->free & super->dirty;
+    size_t given = 0;
+    while (todo) {
+        unsigned start = (unsigned)__builtin_ctz(todo);
+        uint32_t above = ~(todo >> start);
+        unsigned units = above ? (unsigned)__builtin_ctz(above) : HAK_SUPER_UNITS;
+        uint32_t mask = mask_of(units, start);
+        todo &= ~mask;
+        if (!hak_os_purge(super->base + start * HAK_UNIT, units * HAK_UNIT))
+            continue;
+        super->dirty &= ~mask;
+        given += dirty_bytes(mask);
+    }
+    counts.free_dirty -= given;
+    return given;
+}
+
+static bool grow(void)
+{
+    struct hak_super *chain = hak_window_grow();
+    if (!chain)
+        return false;
+    while (chain) {
+        struct hak_super *super = chain;
+        chain = chain->next;
+        counts.mapped += HAK_SUPER;
+        counts.free += HAK_SUPER;
+        list_add(super);
+    }
+    return true;
+}
+
+/* A superslab with the run, and where in it; NULL if none has it. */
+static struct hak_super *find(unsigned units, unsigned align, unsigned *start)
+{
+    for (uint64_t left = runs_present >> units << units; left; left &= left - 1)
+        for (struct hak_super *super = by_run[__builtin_ctzl(left)]; super; super = super->next) {
+            *start = find_run(super->free, units, align);
+            if (HAK_LIKELY(*start < HAK_SUPER_UNITS))
+                return super;
+        }
+    return NULL;
+}
+
+struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero)
+{
+    struct hak_slab *span = NULL;
+    unsigned start;
+    hak_lock(&hak_super_lock);
+    struct hak_super *super = find(units, align, &start);
+    if (!super && grow())
+        super = find(units, align, &start);
+    if (super) {
+        uint32_t mask = mask_of(units, start);
+        take(super, mask);
+        *zero = (super->dirty & mask) == 0;
+        span = &super->slabs[start];
+        span->units = (uint8_t)units;
+        enter(span, 0, units, first, rest);
+    }
+    hak_unlock(&hak_super_lock);
+    return span;
+}
+
+void hak_span_free(struct hak_slab *span)
+{
+    struct hak_super *super = span->super;
+    hak_lock(&hak_super_lock);
+    enter(span, 0, span->units, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
+    give(super, mask_of(span->units, (unsigned)(span - super->slabs)));
+    if (super->run == HAK_SUPER_UNITS && counts.free_dirty > hak_load(&hak_super_keep))
+        purge(super);
+    hak_unlock(&hak_super_lock);
+}
+
+bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest)
+{
+    struct hak_super *super = span->super;
+    unsigned start = (unsigned)(span - super->slabs), old = span->units;
+    bool done = true;
+    hak_lock(&hak_super_lock);
+    if (units < old) {
+        enter(span, units, old, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
+        give(super, mask_of(old - units, start + units));
+    } else if (units > old) {
+        uint32_t mask = start + units <= HAK_SUPER_UNITS ? mask_of(units - old, start + old) : 0;
+        done = mask && (super->free & mask) == mask;
+        if (done) {
+            take(super, mask);
+            enter(span, old, units, rest, rest);
+        }
+    }
+    if (done)
+        span->units = (uint8_t)units;
+    hak_unlock(&hak_super_lock);
+    return done;
+}
+
+size_t hak_super_purge(size_t keep)
+{
+    size_t given = 0;
+    hak_lock(&hak_super_lock);
+    /* The emptiest first: theirs are the longest runs, and they are the last to be needed again. */
+    for (unsigned run = HAK_SUPER_UNITS; run > 0; run--)
+        for (struct hak_super *super = by_run[run]; super && counts.free_dirty > keep; super = super->next)
+            given += purge(super);
+    hak_unlock(&hak_super_lock);
+    return given;
+}
+
+struct hak_super_counts hak_super_count(void)
+{
+    hak_lock(&hak_super_lock);
+    struct hak_super_counts result = counts;
+    hak_unlock(&hak_super_lock);
+    return result;
+}

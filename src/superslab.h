@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * superslab.h - runs of units in superslabs, shared by all heaps and classes.  Layer 3, above window.h.
+ */
+#ifndef HAK_SUPERSLAB_H
+#define HAK_SUPERSLAB_H
+
+#include "lock.h"
+#include "window.h"
+
+#define HAK_SPAN_MAX HAK_SUPER_UNITS
+
+struct hak_super_counts {
+    size_t mapped;     /* bytes of superslabs held from the kernel */
+    size_t free;       /* bytes of them in free units */
+    size_t free_dirty; /* bytes of these that hold memory */
+};
+
+#pragma GCC visibility push(hidden)
+extern struct hak_lock hak_super_lock;
+/* Free memory that may be kept in dirty units, in bytes. */
+extern _Atomic size_t hak_super_keep;
+
+/* A run of units, the first aligned to `align` units (a power of two); its page map entries become `first` and
+ * `rest`.  *zero tells whether its memory is known to read as zero.  NULL when memory is out. */
+struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero);
+void hak_span_free(struct hak_slab *span);
+/* Resizes a span where it is.  False if what follows it is in use. */
+bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest);
+/* Gives the memory of free units back to the kernel, but for `keep` bytes; returns the bytes given back. */
+size_t hak_super_purge(size_t keep);
+struct hak_super_counts hak_super_count(void);
+#pragma GCC visibility pop
+
+#endif

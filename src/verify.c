@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verify.c - checks the structures against one another: page map, superslabs, slabs, heaps' lists, magazines and
+ * depots.  Owns nothing.  Takes each heap's lock, then that of the superslabs.
+ */
+#include "verify.h"
+
+#include "init.h"
+#include "invariant.h"
+#include "outbox.h"
+#include "pool.h"
+
+static unsigned bits_set(const struct hak_slab *slab)
+{
+    unsigned set = 0;
+    for (unsigned word = 0; word * 64 < slab->capacity; word++) {
+        HAK_REQUIRE(word >= slab->first_word || slab->bits[word] == 0);
+        set += (unsigned)__builtin_popcountl(slab->bits[word]);
+    }
+    return set;
+}
+
+static void check_slab(const struct hak_slab *slab, const struct hak_heap *heap, unsigned class)
+{
+    HAK_REQUIRE(slab->class == class && slab->owner == heap->number && slab->back == 0);
+    HAK_REQUIRE(slab->capacity == hak_classes[class].capacity && slab->units == hak_classes[class].units);
+    HAK_REQUIRE(bits_set(slab) == slab->free);
+    const _Atomic uint32_t *map = hak_entry_at(slab->super->window, slab->base);
+    for (unsigned i = 0; i < slab->units; i++) {
+        HAK_REQUIRE(hak_load(&map[i]) == HAK_ENTRY(heap->number, class));
+        HAK_REQUIRE(slab[i].back == i);
+        HAK_REQUIRE((slab->super->free >> (slab + i - slab->super->slabs) & 1) == 0);
+    }
+}
+
+/* The slabs on the lists; returns how many blocks are free in them. */
+static size_t check_lists(const struct hak_heap *heap, unsigned class)
+{
+    size_t free_blocks = 0;
+    for (unsigned list = 0; list < HAK_LIST_COUNT; list++) {
+        const struct hak_slab *prev = NULL;
+        for (const struct hak_slab *slab = heap->lists[class].head[list]; slab; prev = slab, slab = slab->next) {
+            HAK_REQUIRE(slab->list == list && slab->prev == prev && slab->free > 0);
+            check_slab(slab, heap, class);
+            free_blocks += slab->free;
+        }
+    }
+    return free_blocks;
+}
+
+/* Blocks of a magazine or depot: of this heap and class, the start of a block, and not free in their slab. */
+static void check_blocks(const struct hak_heap *heap, unsigned class, void *const *blocks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        unsigned index;
+        const struct hak_slab *slab = hak_slab_of(blocks[i]);
+        HAK_REQUIRE(slab->owner == heap->number && slab->class == class);
+        HAK_REQUIRE(hak_slab_index(slab, blocks[i], &index));
+        HAK_REQUIRE((slab->bits[index / 64] >> index % 64 & 1) == 0);
+        HAK_REQUIRE(!slab->live || (hak_load(&slab->live[index / 64]) >> index % 64 & 1) == 0);
+    }
+}
+
+static void check_heap(struct hak_heap *heap)
+{
+    size_t depot_bytes = 0;
+    hak_lock(&heap->lock);
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        const struct hak_depot *depot = &heap->depots[class];
+        const struct hak_mag *mag = &heap->cache.mags[class];
+        void **base = hak_mag_base(heap, class), **top = hak_load(&mag->top);
+        size_t free_blocks = check_lists(heap, class);
+        if (HAK_STATS)
+            HAK_REQUIRE(free_blocks + heap->out[class] == heap->slabs[class] * hak_classes[class].capacity);
+        HAK_REQUIRE(base[-1] == NULL && base <= top && top <= mag->limit);
+        HAK_REQUIRE(mag->limit <= base + hak_classes[class].mag_max);
+        check_blocks(heap, class, base, (size_t)(top - base));
+        HAK_REQUIRE(depot->count <= depot->room);
+        check_blocks(heap, class, depot->blocks, depot->count);
+        depot_bytes += depot->count * (size_t)hak_classes[class].size;
+    }
+    HAK_REQUIRE(depot_bytes == heap->depot_bytes);
+    hak_unlock(&heap->lock);
+}
+
+static void check_super(const struct hak_super *super)
+{
+    const _Atomic uint32_t *map = hak_entry_at(super->window, super->base);
+    unsigned run = 0;
+    for (uint32_t free = super->free; free; free &= free << 1)
+        run++;
+    HAK_REQUIRE(super->run == run);
+    HAK_REQUIRE(((uintptr_t)super->base & (HAK_SUPER - 1)) == 0);
+    for (unsigned i = 0; i < HAK_SUPER_UNITS; i++)
+        HAK_REQUIRE((super->free >> i & 1) == (hak_load(&map[i]) == HAK_ENTRY_NONE));
+}
+
+static void check_window(const struct hak_window *window)
+{
+    for (size_t i = 0; i < window->next_super; i++) {
+        const struct hak_chunk *chunk = hak_load(&window->chunks[i / HAK_CHUNK_SUPERS]);
+        const struct hak_super *super = &chunk->supers[i % HAK_CHUNK_SUPERS];
+        if (super->base)
+            check_super(super);
+    }
+}
+
+void hak_verify(void)
+{
+    if (!hak_ready())
+        return;
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        check_heap(hak_heap_numbered(number));
+    hak_lock(&hak_super_lock);
+    for (const struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
+        check_window(window);
+    hak_unlock(&hak_super_lock);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verify.h - walks everything there is and checks every invariant that the headers state.  Top layer; for tests and
+ * debug builds.
+ */
+#ifndef HAK_VERIFY_H
+#define HAK_VERIFY_H
+
+#pragma GCC visibility push(hidden)
+/* Aborts with a message at the first invariant that does not hold.  No other thread may be allocating or freeing. */
+void hak_verify(void);
+#pragma GCC visibility pop
+
+#endif

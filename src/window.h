@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * window.h - from an address to what the allocator knows about it.  Layer 2; window.c holds the cold side.
+ *
+ * A window is a range of addresses with a page map.  It costs no address space: superslabs are mapped at its
+ * addresses one after the other as they are needed, each asking the kernel not to displace what may be there already.
+ * Only where the kernel does not honour such requests is the range reserved (without access or commit charge).  The
+ * first window is several times the machine's memory; should it ever fill, others are added, found by a search.
+ *
+ * Page map entries change under HAK_RANK_SUPER and, for a slab, its heap's lock.  They are read without a lock: an
+ * entry cannot change in kind or class while a block in its unit is live, and its owner only while the owner has no
+ * thread (heap.c moves slabs out of such heaps).
+ *
+ * Everything else in a window changes under HAK_RANK_SUPER.
+ */
+#ifndef HAK_WINDOW_H
+#define HAK_WINDOW_H
+
+#include "atomics.h"
+#include "base.h"
+#include "sizeclass.h"
+
+/*
+ * The state of one unit that begins a slab or a span.
+ *
+ * For a slab, at every moment:
+ *   capacity = bits set in `bits` + blocks in magazines, depots and outboxes + live blocks
+ *   a block is in exactly one of these
+ *   `free` = bits set in `bits`
+ *   the slab is on one of its heap's lists of its class if and only if free > 0
+ * Guarded by the owning heap's lock; `super`, `base`, `units` and `back` by HAK_RANK_SUPER, and constant in between.
+ * The bitmap lies outside of the slab, so that a free block's memory is never touched.
+ */
+struct hak_slab {
+    struct hak_slab *next, *prev; /* on the heap's list */
+    char *base;                   /* the first block */
+    struct hak_super *super;
+    uint64_t *bits;         /* one for each block, set if free; bits_here if capacity <= 512 */
+    _Atomic uint64_t *live; /* debug builds: one for each block, set while the program owns it */
+    uint16_t free;          /* how many bits are set */
+    uint16_t first_word;    /* no word of `bits` before this one has a bit set */
+    uint16_t capacity;
+    uint8_t class;
+    uint8_t list;   /* which list: enum hak_list in slab.h */
+    uint32_t owner; /* number of the owning heap */
+    uint8_t units;
+    uint8_t back; /* units from here back to the first of the slab or span; 0 in the first */
+    uint64_t bits_here[8];
+} HAK_ALIGNED(128);
+
+_Static_assert(sizeof(struct hak_slab) == 128, "a slab's state is two cache lines");
+
+/*
+ * 2 MiB in 32 units.  A unit is free, or part of one slab or span.  `dirty` units have been used since the kernel
+ * last gave them; the others read as zero.  On the list of its longest run of free units, whatever its length.
+ * Guarded by HAK_RANK_SUPER.
+ */
+struct hak_super {
+    struct hak_super *next, *prev;
+    char *base;
+    struct hak_slab *slabs; /* one for each unit */
+    struct hak_window *window;
+    uint32_t free;
+    uint32_t dirty;
+    uint8_t run; /* the longest run of free units */
+} HAK_ALIGNED(64);
+
+/* The state of 64 MiB of a window. */
+#define HAK_CHUNK_SUPERS 32u
+#define HAK_CHUNK_UNITS (HAK_CHUNK_SUPERS * HAK_SUPER_UNITS)
+struct hak_chunk {
+    struct hak_slab slabs[HAK_CHUNK_UNITS];
+    struct hak_super supers[HAK_CHUNK_SUPERS];
+};
+
+struct hak_window {
+    uintptr_t base; /* aligned to HAK_SUPER */
+    size_t units;
+    _Atomic uint32_t *map; /* readable throughout, writable as far as there are chunks */
+    _Atomic(struct hak_chunk *) *chunks;
+    _Atomic(struct hak_window *) next;
+    size_t supers;      /* how many superslabs it has room for */
+    size_t next_super;  /* the first that was never tried */
+    size_t map_written; /* bytes of the map that are writable */
+    bool reserved;
+};
+
+/* Page map entries: the owner's number above, the class below.  No heap has the number 0. */
+#define HAK_ENTRY_NONE 0u
+#define HAK_ENTRY_LARGE 0xfeu  /* the first unit of a large block's span */
+#define HAK_ENTRY_INSIDE 0xfdu /* any other unit of it */
+#define HAK_ENTRY_CLASS(entry) ((entry) & 0xffu)
+#define HAK_ENTRY_OWNER(entry) ((entry) >> 8)
+#define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 8 | (class))
+
+#pragma GCC visibility push(hidden)
+extern struct hak_window hak_window_first;
+/* For the tests: no window larger than this many bytes, if not 0; to be set before the first allocation. */
+extern size_t hak_window_limit;
+
+/* Finds a place for the first window.  False if there is no memory for it. */
+bool hak_window_start(void);
+/* New superslabs, all units free and clean, linked through `next`; as many as the heap's size makes worthwhile, at
+ * least one.  NULL if the kernel gives none.  Under HAK_RANK_SUPER. */
+struct hak_super *hak_window_grow(void);
+#pragma GCC visibility pop
+
+HAK_INLINE bool hak_window_has(const struct hak_window *window, const void *p)
+{
+    return ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT < window->units;
+}
+
+/* The window that holds the address, or NULL. */
+HAK_INLINE struct hak_window *hak_window_of(const void *p)
+{
+    struct hak_window *window = &hak_window_first;
+    while (window && HAK_UNLIKELY(!hak_window_has(window, p)))
+        window = hak_load_acquire(&window->next);
+    return window;
+}
+
+HAK_INLINE _Atomic uint32_t *hak_entry_at(const struct hak_window *window, const void *p)
+{
+    return &window->map[((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT];
+}
+
+HAK_INLINE uint32_t hak_entry_of(const void *p)
+{
+    struct hak_window *window = hak_window_of(p);
+    return window ? hak_load(hak_entry_at(window, p)) : HAK_ENTRY_NONE;
+}
+
+/* The slab or span that holds the address; only where the page map has an entry. */
+HAK_INLINE struct hak_slab *hak_slab_of(const void *p)
+{
+    struct hak_window *window = hak_window_of(p);
+    size_t unit = ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT;
+    struct hak_slab *slab = &hak_load_acquire(&window->chunks[unit / HAK_CHUNK_UNITS])->slabs[unit % HAK_CHUNK_UNITS];
+    return slab - slab->back;
+}
+
+#endif
