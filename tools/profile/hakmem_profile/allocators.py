@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""From the names on the command line to what has to be preloaded."""
+
+import os
+import re
+import subprocess
+
+from .errors import UsageError
+
+# Names that may be given in place of a path, with the libraries that distributions ship under them, newest first.
+KNOWN = {
+    "jemalloc": ("libjemalloc.so.2",),
+    "mimalloc": ("libmimalloc.so.3", "libmimalloc.so.2"),
+    "tcmalloc": ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4"),
+    "snmalloc": ("libsnmallocshim.so",),
+    "rpmalloc": ("librpmalloc.so",),
+}
+
+
+class Allocator:
+    """`preload` is a list of what LD_PRELOAD must name; empty for the C library or a program that is linked statically."""
+
+    def __init__(self, name, preload):
+        self.name = name
+        self.preload = preload
+
+    def environment(self, before=()):
+        """This process's environment with the allocator, and what has to stand in front of it, preloaded."""
+        environment = dict(os.environ)
+        value = self.preload_value(before)
+        environment.pop("LD_PRELOAD", None)
+        if value:
+            environment["LD_PRELOAD"] = value
+        return environment
+
+    def preload_value(self, before=()):
+        return " ".join([*before, *self.preload, *re.split("[: ]+", os.environ.get("LD_PRELOAD", ""))]).strip()
+
+
+def loads(library):
+    """Whether the dynamic loader can preload this: it complains on standard error if not."""
+    environment = {**os.environ, "LD_PRELOAD": library}
+    try:
+        done = subprocess.run(["/bin/sh", "-c", ":"], env=environment, capture_output=True, timeout=60, check=False,
+                              stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and not done.stderr
+
+
+def own(soname, libdir):
+    """libhakmem itself, found as `hakmem run` finds it; None if it is not there."""
+    given = os.environ.get("HAKMEM_LIBRARY")
+    for candidate in [given] if given else [soname, os.path.join(libdir, soname)]:
+        _check_path(candidate)
+        if loads(candidate):
+            return Allocator("libhakmem", [candidate])
+    if given:
+        raise UsageError(f"the dynamic loader cannot preload HAKMEM_LIBRARY={given}")
+    return None
+
+
+def _check_path(path):
+    if re.search("[: ]", path):
+        raise UsageError(f"cannot preload '{path}': LD_PRELOAD separates by colons and spaces")
+
+
+def _name_of(path):
+    name = re.sub(r"\.so(\..*)?$", "", os.path.basename(path))
+    return re.sub("^lib", "", name) or path
+
+
+def find(text):
+    """The allocators of a list like "libc,jemalloc,fast=/opt/libfast.so"; "all" is the C library and all known."""
+    found = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, path = item.partition("=")
+        if item == "all":
+            found.append(Allocator("libc", []))
+            for known in KNOWN:
+                library = _known(known)
+                if library:
+                    found.append(Allocator(known, [library]))
+        elif item in ("libc", "glibc"):
+            found.append(Allocator("libc", []))
+        elif item in KNOWN:
+            library = _known(item)
+            if not library:
+                raise UsageError(f"{item} is not installed: the dynamic loader finds none of {', '.join(KNOWN[item])}")
+            found.append(Allocator(item, [library]))
+        elif "/" in item or ".so" in item:
+            path = path if equals else item
+            name = name if equals else _name_of(path)
+            path = os.path.abspath(path) if "/" in path else path
+            _check_path(path)
+            if "/" in path and not os.access(path, os.R_OK):
+                raise UsageError(f"cannot read {path}")
+            if not loads(path):
+                raise UsageError(f"the dynamic loader cannot preload {path}")
+            found.append(Allocator(name, [path]))
+        else:
+            raise UsageError(f"unknown allocator '{item}': give libc, all, {', '.join(KNOWN)}, PATH.so or NAME=PATH.so")
+    return _distinct(found)
+
+
+def _known(name):
+    return next((library for library in KNOWN[name] if loads(library)), None)
+
+
+def _distinct(found):
+    seen = {}
+    result = []
+    for allocator in found:
+        if any(a.preload == allocator.preload for a in result):
+            continue
+        seen[allocator.name] = seen.get(allocator.name, 0) + 1
+        if seen[allocator.name] > 1:
+            allocator.name += f"-{seen[allocator.name]}"
+        result.append(allocator)
+    return result
+
+
+def is_static(program):
+    """Whether a program takes no preloaded library: an ELF file that names no dynamic loader."""
+    try:
+        with open(program, "rb") as file:
+            header = file.read(64)
+            if header[:4] != b"\x7fELF" or header[4] != 2:
+                return False
+            order = "little" if header[5] == 1 else "big"
+            offset = int.from_bytes(header[32:40], order)
+            size, count = (int.from_bytes(header[at:at + 2], order) for at in (54, 56))
+            file.seek(offset)
+            table = file.read(size * count)
+    except (OSError, IndexError):
+        return False
+    interpreter = 3
+    return all(int.from_bytes(table[at:at + 4], order) != interpreter for at in range(0, len(table), size or 1))

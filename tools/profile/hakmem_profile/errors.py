@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+"""The two ways to fail that a user must be told about in one line."""
+
+
+class InputError(Exception):
+    """Text from another program that is not what it should be: says which file, which line, and what is wrong."""
+
+    def __init__(self, source, line, message):
+        self.source = source
+        self.line = line
+        super().__init__(f"{source}:{line}: {message}" if line else f"{source}: {message}")
+
+
+class UsageError(Exception):
+    """A command line, or an installation, that cannot work."""

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""All measurements of one program under one allocator, in one object: the only thing that the verdict looks at.
+
+None means "not measured", never zero.  Counts that were simulated rather than measured are named in `simulated`; the
+verdict is more careful with them, and every report says so beside the figure.
+"""
+
+from dataclasses import dataclass, field
+
+from .figures import ratio
+
+
+@dataclass
+class Evidence:
+    allocator: str = "libhakmem"
+    # Time, in seconds: medians over the runs, and half the range of the wall clock relative to its median.
+    wall: float = None
+    user: float = None
+    sys: float = None
+    spread: float = None
+    runs: int = 0
+    # Counts of the whole program.
+    cycles: float = None
+    instructions: float = None
+    branches: float = None
+    branch_misses: float = None
+    cache_references: float = None
+    cache_misses: float = None  # what had to come from memory
+    l1d_loads: float = None
+    l1d_misses: float = None
+    l1i_misses: float = None
+    llc_loads: float = None
+    llc_misses: float = None
+    dtlb_loads: float = None
+    dtlb_misses: float = None
+    itlb_loads: float = None
+    itlb_misses: float = None
+    simulated: set = field(default_factory=set)
+    user_only: bool = False  # the counters left the kernel out
+    lowest_running: float = None  # percent of the time that the least lucky multiplexed counter was counting
+    # What the program does.
+    operations: float = None
+    operations_source: str = None
+    system_calls: float = None
+    memory_calls: float = None
+    futex_calls: float = None
+    page_faults: float = None
+    voluntary_switches: float = None
+    processors: int = None
+    # Shares of the time by function, fractions of 1.
+    allocator_share: float = None
+    kernel_share: float = None
+    page_work_share: float = None
+    lock_share: float = None
+    samples: int = None
+    miss_samples: int = None
+    hot_ratios: list = field(default_factory=list)  # time/miss ratios of functions with 2 % of the time or more
+    # The other allocators: dicts with name, wall, instructions, operations.
+    peers: list = field(default_factory=list)
+
+    @property
+    def cpu(self):
+        return None if self.user is None or self.sys is None else self.user + self.sys
+
+    @property
+    def ipc(self):
+        return ratio(self.instructions, self.cycles)
+
+    def per_operation(self, value):
+        return ratio(value, self.operations)
+
+    def per_kilo_instruction(self, value):
+        rate = ratio(value, self.instructions)
+        return None if rate is None else rate * 1000
+
+    @property
+    def kernel_time(self):
+        """Share of the processor time spent in the kernel: by the clock if there is one, else by samples."""
+        by_clock = ratio(self.sys, self.cpu)
+        return self.kernel_share if by_clock is None else by_clock
+
+
+# Event names of perf, by the field that they fill; the first that was counted is taken.
+PERF_EVENTS = {
+    "cycles": ("cycles", "cpu-cycles"),
+    "instructions": ("instructions",),
+    "branches": ("branches", "branch-instructions"),
+    "branch_misses": ("branch-misses",),
+    "cache_references": ("cache-references",),
+    "cache_misses": ("cache-misses",),
+    "l1d_loads": ("L1-dcache-loads",),
+    "l1d_misses": ("L1-dcache-load-misses",),
+    "l1i_misses": ("L1-icache-load-misses",),
+    "llc_loads": ("LLC-loads",),
+    "llc_misses": ("LLC-load-misses",),
+    "dtlb_loads": ("dTLB-loads",),
+    "dtlb_misses": ("dTLB-load-misses",),
+    "itlb_loads": ("iTLB-loads",),
+    "itlb_misses": ("iTLB-load-misses",),
+}
+
+
+def add_perf_stat(evidence, stat):
+    """Fills the counts from perfstat.Stat."""
+    for name, events in PERF_EVENTS.items():
+        value = stat.value(*events)
+        if value is not None:
+            setattr(evidence, name, value)
+            evidence.simulated.discard(name)
+    counted = [e for e in stat.events.values() if e["value"] is not None]
+    evidence.user_only = bool(counted) and all(e["user_only"] for e in counted)
+    evidence.lowest_running = stat.lowest_running()
+    for name, value in (("page_faults", stat.value("page-faults", "minor-faults")),
+                        ("voluntary_switches", stat.value("context-switches"))):
+        if value is not None and getattr(evidence, name) is None:
+            setattr(evidence, name, value)
+
+
+def add_stat_times(evidence, stat):
+    """Times of a perf stat run that is the only run there is."""
+    evidence.wall, evidence.user, evidence.sys = stat.elapsed, stat.user, stat.sys
+    evidence.runs = stat.runs
+
+
+# Fields filled from callgrind: sums of its events.
+SIMULATED_EVENTS = {
+    "instructions": ("Ir",),
+    "branches": ("Bc", "Bi"),
+    "branch_misses": ("Bcm", "Bim"),
+    "l1d_loads": ("Dr", "Dw"),
+    "l1d_misses": ("D1mr", "D1mw"),
+    "l1i_misses": ("I1mr",),
+    "cache_references": ("I1mr", "D1mr", "D1mw"),
+    "cache_misses": ("ILmr", "DLmr", "DLmw"),
+}
+
+
+def add_simulation(evidence, costs):
+    """Fills from callgrind.Costs what no real counter has filled."""
+    for name, events in SIMULATED_EVENTS.items():
+        value = costs.sum(*events)
+        if value is not None and getattr(evidence, name) is None:
+            setattr(evidence, name, value)
+            evidence.simulated.add(name)
+
+
+def estimate_cycles(evidence, clock):
+    """Without a counter of cycles: the processor time in user space times the nominal clock."""
+    if evidence.cycles is None and evidence.user and clock:
+        evidence.cycles = evidence.user * clock
+        evidence.simulated.add("cycles")
+
+
+def add_functions(evidence, time_shares, samples, joined):
+    evidence.allocator_share = time_shares["allocator"]
+    evidence.kernel_share = time_shares["kernel"]
+    evidence.page_work_share = time_shares["page work"]
+    evidence.lock_share = time_shares["locks"]
+    evidence.samples = samples
+    evidence.hot_ratios = [row["ratio"] for row in joined if row["time_share"] >= 0.02 and row["ratio"] is not None]

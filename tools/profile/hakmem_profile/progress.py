@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""One line on the terminal that says what is being done; nothing at all if standard error is no terminal."""
+
+import os
+import sys
+
+
+class Progress:
+    def __init__(self, steps, stream=sys.stderr):
+        self.stream = stream
+        self.enabled = stream.isatty()
+        self.steps = steps
+        self.done = 0
+
+    def step(self, text):
+        self.done += 1
+        if self.enabled:
+            try:
+                width = os.get_terminal_size(self.stream.fileno()).columns
+            except OSError:
+                width = 80
+            line = f"hakmem profile: {self.done}/{self.steps} {text}"
+            self.stream.write("\r\x1b[K" + line[:width - 1])
+            self.stream.flush()
+
+    def clear(self):
+        """Before anybody else writes to the terminal."""
+        if self.enabled:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+    def say(self, text):
+        """A message that stays, on a terminal or not."""
+        self.clear()
+        self.stream.write(f"hakmem profile: {text}\n")
+        self.stream.flush()

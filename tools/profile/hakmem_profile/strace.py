@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""Reads the table of strace -c: how often each system call was made."""
+
+import re
+
+from .errors import InputError
+
+HEADER = re.compile(r"^% time\s+seconds\s+usecs/call\s+calls\s+errors\s+syscall")
+ROW = re.compile(r"^\s*[0-9]+[.,][0-9]+\s+[0-9]+[.,][0-9]+\s+[0-9]+\s+([0-9]+)\s+(?:([0-9]+)\s+)?(\w+)\s*$")
+
+# What an allocator may call.  What else a program calls is its own business.
+MEMORY = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect", "process_madvise", "mbind")
+
+
+def parse(text, source):
+    """{"total": calls, "calls": {name: calls}, "errors": {name: errors}}"""
+    lines = text.splitlines()
+    start = next((n for n, line in enumerate(lines) if HEADER.match(line)), None)
+    if start is None:
+        raise InputError(source, max(1, len(lines)), "not the table of strace -c: its header is missing")
+    result = {"total": None, "calls": {}, "errors": {}}
+    for number, line in enumerate(lines[start + 1:], start + 2):
+        if line.startswith("---") or not line.strip():
+            continue
+        match = ROW.match(line)
+        if not match:
+            raise InputError(source, number, f"not a row of strace -c: {line.strip()[:60]!r}")
+        calls, errors, name = int(match.group(1)), int(match.group(2) or 0), match.group(3)
+        if name == "total":
+            result["total"] = calls
+            break
+        result["calls"][name] = calls
+        if errors:
+            result["errors"][name] = errors
+    if result["total"] is None:
+        raise InputError(source, len(lines), "truncated: the table ends before its total")
+    return result
