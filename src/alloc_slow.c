@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * alloc_slow.c - allocation when the magazine is empty, the thread has no heap, or the size is beyond the small
- * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls thread.h, heap.h and large.h.
+ * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls cache.h, pool.h and large.h.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "fast.h"
 #include "init.h"
 #include "large.h"
+#include "pool.h"
 
 void *hak_out_of_memory(void)
 {
@@ -21,19 +22,19 @@ void *hak_out_of_memory(void)
 static void *alloc_class(unsigned class)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
-        struct hak_heap *heap = hak_thread_heap();
+        struct hak_thread *thread = hak_thread_self();
         void *block = NULL;
-        if (HAK_LIKELY(heap)) {
-            struct hak_mag *mag = &heap->cache.mags[class];
+        if (HAK_LIKELY(thread)) {
+            struct hak_mag *mag = &thread->cache.mags[class];
             void **top = hak_load(&mag->top);
             block = top[-1];
             if (block)
                 hak_store(&mag->top, top - 1);
             else
-                block = hak_heap_refill(heap, class);
+                block = hak_cache_refill(thread, class);
         }
         if (!block && hak_ready())
-            block = hak_commons_alloc(class);
+            hak_heap_get(hak_commons, class, &block, 1);
         if (HAK_LIKELY(block))
             return hak_debug_allocated(block);
         if (!hak_ready() || hak_trim(0) == 0)

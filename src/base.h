@@ -9,11 +9,11 @@
  *   superslab  2 MiB, aligned to 2 MiB, 32 units: what is asked of the kernel, and what one huge page can back
  *   window     a range of addresses in which superslabs are placed, with one page map
  *   page map   four bytes a unit of a window: which heap owns it and which class its blocks have
- *   heap       owns slabs; one a thread, handed on when the thread exits
+ *   heap       owns slabs; a thread has one, and shares it if there are many threads
  *   magazine   a thread's stack of free blocks of one class, reached without a lock
  *   depot      a heap's stack of free blocks of one class, behind the magazine, under the heap's lock
  *   outbox     blocks that a thread freed and other threads' heaps own, delivered in batches
- *   commons    the one heap without a thread: for threads that are exiting or cannot have a heap
+ *   commons    the one heap without threads: for those that are exiting or could not have a cache
  */
 #ifndef HAK_BASE_H
 #define HAK_BASE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * family.h - the malloc family, once for each set of names: api.c includes it with HAK_NAME(f) as hakmem_##f,
- * interpose.c with the libc's own names.  Not a header to include anywhere else.  Layer 7.
+ * interpose.c with the libc's own names.  Not a header to include anywhere else.  Layer 8.
  *
  * The hot paths are inlined into each function, so that a call of malloc is one call.
  */
@@ -100,7 +100,7 @@ HAK_EXPORT int HAK_NAME(posix_memalign)(void **out, size_t alignment, size_t siz
 static size_t page_size(void)
 {
     if (!hak_os_page)
-        hak_thread_heap();
+        hak_thread_self();
     return hak_os_page;
 }
 

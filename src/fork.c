@@ -5,8 +5,7 @@
  *
  * The child has one thread.  The parent's other threads were stopped outside of every locked section, but perhaps in
  * the midst of a hot path: their magazines and outboxes are written such that at every instant each block in them is
- * free and nowhere else (heap.c, outbox.c), so that their heaps can be emptied later, by the first thread that takes
- * one over.
+ * free and nowhere else (cache.h), so that they can be emptied later, by the first thread that takes one over.
  */
 #include <pthread.h>
 
@@ -38,7 +37,7 @@ static void release(struct hak_lock *lock)
 
 static void before(void)
 {
-    hak_thread_heap(); /* so that no heap is made while all locks are held */
+    hak_thread_self(); /* so that no cache is made while all locks are held */
     hak_tls.fork = HAK_FORK_TAKES;
     for_each_lock(take);
     hak_tls.fork = HAK_FORK_HOLDS;
@@ -54,7 +53,7 @@ static void in_child(void)
 {
     hak_tls.fork = HAK_FORK_NONE;
     for_each_lock(hak_lock_reset);
-    hak_heap_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? (struct hak_heap *)hak_cache_self() : NULL);
+    hak_pool_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_self() : NULL);
 }
 
 void hak_fork_start(void)

@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * free_slow.c - frees that are not a push on the thread's own magazine: NULL, a full magazine, other threads' blocks,
- * large and huge ones, and pointers that should not have come.  Owns nothing; takes no lock itself.  Calls thread.h,
- * heap.h, outbox.h, large.h and report.h.
+ * large and huge ones, and pointers that should not have come.  Owns nothing; takes no lock itself.  Calls cache.h,
+ * large.h and report.h.
  */
 #include "fast.h"
 #include "large.h"
-#include "outbox.h"
 #include "report.h"
 
 static void free_block(const char *call, void *p, uint32_t entry)
 {
     unsigned class = HAK_ENTRY_CLASS(entry);
     hak_debug_freed(call, p);
-    struct hak_heap *heap = hak_thread_heap();
-    if (HAK_UNLIKELY(!heap)) {
-        hak_outbox_bypass(p);
+    struct hak_thread *thread = hak_thread_self();
+    if (HAK_UNLIKELY(!thread)) {
+        hak_deliver(&p, 1);
         return;
     }
-    if (HAK_ENTRY_OWNER(entry) != heap->number) {
-        hak_outbox_put(heap, p, class);
+    if (entry != (thread->cache.key | class)) {
+        hak_cache_send(thread, p, class);
         return;
     }
-    if (HAK_LIKELY(hak_push(&heap->cache, class, p)))
+    if (HAK_LIKELY(hak_push(&thread->cache, class, p)))
         return;
-    if (hak_load(&heap->cache.mags[class].top)[-1] == p)
+    if (hak_load(&thread->cache.mags[class].top)[-1] == p)
         hak_report_double_free(call, p, hak_classes[class].size);
-    hak_heap_spill(heap, class, p);
+    hak_cache_spill(thread, class, p);
 }
 
 void hak_free_slow(const char *call, void *p)

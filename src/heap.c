@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap.c - blocks between magazines, depots and slabs.  Owns no global state but the commons; works on one heap at a
- * time, under its lock (HAK_RANK_HEAP).  Calls slab.h, pool.h and meta.h.
+ * heap.c - blocks between depots and slabs.  Owns no global state; works on one heap at a time, under its lock
+ * (HAK_RANK_HEAP).  Calls slab.h and meta.h, and pool.h for slabs that exited threads left behind.
  */
 #include "heap.h"
 
@@ -11,12 +11,9 @@
 #include "meta.h"
 #include "pool.h"
 
-#define MAG_FIRST 8u                             /* blocks that a magazine may hold at first */
-#define DEPOT_FIRST 64u                          /* blocks that a depot has room for at first */
-#define DEPOT_CLASS_BYTES ((size_t)256 << 10)    /* the most that one depot may hold */
-#define DEPOT_HEAP_BYTES ((size_t)2 << 20)       /* the most that all depots of a heap may hold */
-
-struct hak_heap *hak_commons;
+#define DEPOT_FIRST 64u                       /* blocks that a depot has room for at first */
+#define DEPOT_CLASS_BYTES ((size_t)256 << 10) /* the most that one depot may hold */
+#define DEPOT_HEAP_BYTES ((size_t)2 << 20)    /* the most that all depots of a heap may hold */
 
 static size_t size_of(unsigned class)
 {
@@ -35,8 +32,15 @@ static bool only_one_listed(const struct hak_slab *slab, const struct hak_slab_l
 
 static void destroy(struct hak_heap *heap, struct hak_slab *slab)
 {
-    heap->slabs[slab->class]--;
+    if (HAK_STATS)
+        heap->slabs[slab->class]--;
     hak_slab_destroy(slab, &heap->lists[slab->class]);
+}
+
+/* Nobody who could use them comes for the free blocks in the depot. */
+static bool deserted(struct hak_heap *heap)
+{
+    return hak_load(&heap->threads) == 0;
 }
 
 /* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the
@@ -49,7 +53,7 @@ static void put(struct hak_heap *heap, void *block)
     hak_slab_put(slab, lists, block);
     if (HAK_STATS)
         heap->out[slab->class]--;
-    if (HAK_UNLIKELY(hak_slab_empty(slab)) && !only_one_listed(slab, lists))
+    if (HAK_UNLIKELY(hak_slab_empty(slab)) && (deserted(heap) || !only_one_listed(slab, lists)))
         destroy(heap, slab);
 }
 
@@ -60,10 +64,10 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
     struct hak_slab *slab = hak_slab_pick(lists);
     if (HAK_LIKELY(slab) || !may_create)
         return slab;
-    if (heap != hak_commons && hak_pool_adopt_slab(heap, class))
+    if (hak_pool_adopt_slab(heap, class))
         return hak_slab_pick(lists);
     slab = hak_slab_create(class, heap->number, lists);
-    if (slab)
+    if (slab && HAK_STATS)
         heap->slabs[class]++;
     return slab;
 }
@@ -130,91 +134,36 @@ static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, 
 /* Free blocks of one class: into the depot if it has room, else into their slabs. */
 static void store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
-    if (depot_has_room(heap, class, count))
+    if (HAK_LIKELY(!deserted(heap)) && depot_has_room(heap, class, count))
         depot_push(heap, class, blocks, count);
     else
         for (unsigned i = 0; i < count; i++)
             put(heap, blocks[i]);
 }
 
-/* ---- magazines ---- */
+/* ---- blocks in and out ---- */
 
-static void set_limit(struct hak_heap *heap, unsigned class, unsigned size)
+unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
 {
-    heap->cache.mags[class].limit = hak_mag_base(heap, class) + size;
-}
-
-/* A magazine that runs empty or full may hold twice as many from now on, up to its class's bound. */
-static unsigned grow_magazine(struct hak_heap *heap, unsigned class)
-{
-    unsigned size = (unsigned)(heap->cache.mags[class].limit - hak_mag_base(heap, class));
-    unsigned larger = HAK_MIN(size * 2, hak_classes[class].mag_max);
-    if (larger > size)
-        set_limit(heap, class, larger);
-    return larger;
-}
-
-void hak_heap_reset_magazines(struct hak_heap *heap)
-{
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        hak_store(&heap->cache.mags[class].top, hak_mag_base(heap, class));
-        set_limit(heap, class, HAK_MIN(MAG_FIRST, hak_classes[class].mag_max));
-    }
-}
-
-void *hak_heap_refill(struct hak_heap *heap, unsigned class)
-{
-    void **base = hak_mag_base(heap, class);
-    unsigned want = (unsigned)(heap->cache.mags[class].limit - base + 1) / 2;
-    grow_magazine(heap, class);
     hak_lock(&heap->lock);
-    unsigned got = depot_pop(heap, class, base, want);
+    unsigned got = depot_pop(heap, class, blocks, want);
     if (got == 0) {
-        got = take(heap, class, base + want, want);
+        got = take(heap, class, blocks + want, want);
         if (got < want)
-            memmove(base, base + want - got, got * sizeof *base);
+            memmove(blocks, blocks + want - got, got * sizeof *blocks);
     }
     hak_unlock(&heap->lock);
-    if (got == 0)
-        return NULL;
-    hak_store_release(&heap->cache.mags[class].top, base + got - 1);
-    return base[got - 1];
+    return got;
 }
 
-void hak_heap_spill(struct hak_heap *heap, unsigned class, void *block)
+void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
-    struct hak_mag *mag = &heap->cache.mags[class];
-    void **base = hak_mag_base(heap, class);
-    void **top = hak_load(&mag->top);
-    grow_magazine(heap, class);
-    if (top == mag->limit) {
-        /* The half that was freed longest ago goes.  Another thread's fork may freeze this thread at any point, and
-         * the child looks into the magazine: it must never seem to hold a block that is also elsewhere. */
-        unsigned count = (unsigned)(top - base + 1) / 2;
-        hak_store(&mag->top, base);
-        atomic_thread_fence(memory_order_release);
-        hak_lock(&heap->lock);
-        store(heap, class, base, count);
-        hak_unlock(&heap->lock);
-        memmove(base, base + count, (size_t)(top - base - count) * sizeof *base);
-        top -= count;
-    }
-    *top = block;
-    hak_store_release(&mag->top, top + 1);
-}
-
-void *hak_commons_alloc(unsigned class)
-{
-    struct hak_heap *heap = hak_commons;
-    void *block = NULL;
     hak_lock(&heap->lock);
-    if (depot_pop(heap, class, &block, 1) == 0)
-        take(heap, class, &block + 1, 1);
+    store(heap, class, blocks, count);
     hak_unlock(&heap->lock);
-    return block;
 }
 
-unsigned hak_heap_deliver(struct hak_heap *heap, void **blocks, unsigned count)
+unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
 {
     unsigned moved = 0;
     hak_lock(&heap->lock);
@@ -225,8 +174,6 @@ unsigned hak_heap_deliver(struct hak_heap *heap, void **blocks, unsigned count)
         else
             store(heap, HAK_ENTRY_CLASS(entry), &blocks[i], 1);
     }
-    if (HAK_STATS)
-        heap->arrivals += count - moved;
     hak_unlock(&heap->lock);
     return moved;
 }
@@ -261,18 +208,5 @@ void hak_heap_drain(struct hak_heap *heap)
     hak_lock(&heap->lock);
     drain_depots(heap);
     destroy_empty_slabs(heap);
-    hak_unlock(&heap->lock);
-}
-
-void hak_heap_drain_magazines(struct hak_heap *heap)
-{
-    hak_lock(&heap->lock);
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        void **base = hak_mag_base(heap, class);
-        void **top = hak_load_acquire(&heap->cache.mags[class].top);
-        for (void **slot = base; slot < top; slot++)
-            put(heap, *slot);
-    }
-    hak_heap_reset_magazines(heap);
     hak_unlock(&heap->lock);
 }

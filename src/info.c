@@ -18,17 +18,22 @@
 
 void hak_heap_usage(struct hak_heap *heap, struct hak_heap_usage *usage)
 {
+    *usage = (struct hak_heap_usage){0};
     hak_lock(&heap->lock);
+    for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
+        for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+            usage->classes[class].cached +=
+                (size_t)(hak_load(&thread->cache.mags[class].top) - hak_mag_base(thread, class));
+        usage->outbox_bytes += hak_load(&thread->outbox.bytes);
+    }
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         struct hak_class_usage *u = &usage->classes[class];
-        void **top = hak_load(&heap->cache.mags[class].top);
         u->slabs = heap->slabs[class];
-        u->cached = heap->depots[class].count + (size_t)(top - hak_mag_base(heap, class));
+        u->cached += heap->depots[class].count;
         u->free = u->slabs * hak_classes[class].capacity - heap->out[class];
-        /* The magazine may have changed since `out` did. */
+        /* Magazines may have changed since `out` did. */
         u->live = heap->out[class] > u->cached ? heap->out[class] - u->cached : 0;
     }
-    usage->outbox_bytes = hak_load(&heap->outbox.bytes);
     hak_unlock(&heap->lock);
 }
 

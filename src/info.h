@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * info.h - figures about the heap, and the functions of glibc that report them.  Layer 6, above pool.h.
+ * info.h - figures about the heap, and the functions of glibc that report them.  Layer 7, above pool.h.
  *
  * No figure is counted on a hot path: what a magazine holds is the distance of its pointers, and what is live is what
  * has left the slabs and is not in a magazine, depot or outbox.  Each heap is read under its lock, one after the
@@ -12,12 +12,12 @@
 #include <malloc.h>
 #include <stdio.h>
 
-#include "heap.h"
+#include "cache.h"
 
 struct hak_class_usage {
     size_t slabs;
     size_t live;   /* blocks that the program owns, or that lie in an outbox */
-    size_t cached; /* free blocks in the magazine and the depot */
+    size_t cached; /* free blocks in magazines and the depot */
     size_t free;   /* free blocks in slabs */
 };
 

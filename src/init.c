@@ -17,7 +17,7 @@ static bool start(void)
     hak_os_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
-    return hak_heap_start() && hak_thread_start();
+    return hak_pool_start() && hak_thread_start();
 }
 
 bool hak_start_slow(void)
@@ -40,5 +40,5 @@ bool hak_start_slow(void)
  * before that. */
 __attribute__((constructor)) static void start_early(void)
 {
-    hak_thread_heap();
+    hak_thread_self();
 }

@@ -47,6 +47,9 @@ uintptr_t hak_os_window_hint(unsigned attempt);
 /* The most bytes a window is worth: a multiple of the machine's memory, less under a tight RLIMIT_AS. */
 size_t hak_os_window_size(void);
 
+/* How many processors this process may run on. */
+unsigned hak_os_cpus(void);
+
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
 void hak_os_wake(_Atomic uint32_t *word, int count);
 void hak_os_pause(void);

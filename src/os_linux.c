@@ -176,6 +176,16 @@ size_t hak_os_window_size(void)
     return size;
 }
 
+unsigned hak_os_cpus(void)
+{
+    uint64_t mask[128] = {0}; /* 8192 processors */
+    unsigned cpus = 0;
+    call(SYS_sched_getaffinity, 0, sizeof mask, (long)mask, 0, 0, 0);
+    for (unsigned i = 0; i < sizeof mask / sizeof *mask; i++)
+        cpus += (unsigned)__builtin_popcountl(mask[i]);
+    return HAK_MAX(cpus, 1);
+}
+
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value)
 {
     call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);

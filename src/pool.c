@@ -1,141 +1,205 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.c - makes heaps, numbers them, and keeps those whose threads have exited.  Owns the directory of heaps and the
- * pool, guarded by hak_pool_lock (HAK_RANK_POOL); the directory is read without it.  Calls heap.h and meta.h.
+ * pool.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the list of free
+ * caches, guarded by hak_pool_lock (HAK_RANK_POOL); the table is read without it.  Calls heap.h, cache.h, meta.h, os.h.
  *
- * A pooled heap keeps its slabs, and the next thread takes it as it is; until then threads that run out of blocks of
- * a class take its slabs one by one, so that nothing an exited thread left behind is out of reach.
+ * Each thread has a heap to itself until there are four for every processor; further threads share, each taking the
+ * heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of every class
+ * that the others cannot use.  A heap whose threads have all exited keeps its slabs, and the next thread takes it; until
+ * then heaps that run out of blocks of a class take its slabs one by one, so that nothing an exited thread left behind
+ * is out of reach.
  */
 #include "pool.h"
 
 #include "invariant.h"
 #include "meta.h"
-#include "outbox.h"
-#include "window.h"
+#include "os.h"
 
-#define DIRECTORY_CHUNK 1024u
-#define DIRECTORY_CHUNKS 16384u /* 2^24 heaps; threads have 22 bits in Linux */
-/* How many pooled heaps a thread looks into for a slab before it makes a new one. */
-#define ADOPT_TRIES 8
+#define HEAPS_PER_CPU 4u
+#define HEAPS_MAX 16384u
 
 struct hak_lock hak_pool_lock = HAK_LOCK_INIT(HAK_RANK_POOL);
+struct hak_heap *hak_commons;
 
-/* Magazines that are empty at their top (the sentinel below) and full at once. */
+/* Magazines that are empty at their top (the NULL below) and full at once. */
 static void *no_slots[2];
 #define NONE_1 {&no_slots[1], &no_slots[1]}
 #define NONE_8 NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1
 struct hak_cache hak_cache_none HAK_ALIGNED(HAK_LINE) = {
-    .key = UINT32_MAX,
     .mags = {NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8},
+    .key = UINT32_MAX,
 };
 _Static_assert(HAK_CLASS_COUNT == 88, "hak_cache_none has a magazine for every class");
 
-static _Atomic(struct hak_heap **) directory[DIRECTORY_CHUNKS];
-static _Atomic uint32_t count;
-static struct hak_heap *_Atomic pool;
+static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
+static _Atomic uint32_t heap_count;
+static uint32_t heaps_wanted;           /* for the processors there are, and the commons */
+static _Atomic uint32_t heaps_deserted; /* how many have no thread, but for the commons */
+static struct hak_thread *free_caches;
+static struct hak_thread *first_made;
+static _Atomic unsigned thread_count;
 
 uint32_t hak_heap_count(void)
 {
-    return hak_load_acquire(&count);
+    return hak_load_acquire(&heap_count);
 }
 
 struct hak_heap *hak_heap_numbered(uint32_t number)
 {
-    return hak_load_acquire(&directory[number / DIRECTORY_CHUNK])[number % DIRECTORY_CHUNK];
+    return heaps[number];
 }
 
-/* Under hak_pool_lock. */
-static struct hak_heap *create(void)
+unsigned hak_thread_count(void)
 {
-    uint32_t number = hak_load(&count) + 1;
-    if (number / DIRECTORY_CHUNK >= DIRECTORY_CHUNKS)
-        return NULL;
-    struct hak_heap **chunk = hak_load(&directory[number / DIRECTORY_CHUNK]);
-    if (!chunk) {
-        chunk = hak_meta_alloc(DIRECTORY_CHUNK * sizeof *chunk);
-        if (!chunk)
-            return NULL;
-        hak_store_release(&directory[number / DIRECTORY_CHUNK], chunk);
-    }
+    return HAK_MAX(hak_load(&thread_count), 1);
+}
+
+/* Under hak_pool_lock, as the functions that follow. */
+static struct hak_heap *create_heap(void)
+{
+    uint32_t number = hak_load(&heap_count) + 1;
     struct hak_heap *heap = hak_meta_alloc(sizeof *heap);
     if (!heap)
         return NULL;
     heap->number = number;
     heap->lock.rank = HAK_RANK_HEAP;
-    heap->cache.key = HAK_ENTRY(number, 0);
-    heap->cache.window_base = hak_window_first.base;
-    heap->cache.window_units = hak_window_first.units;
-    heap->cache.window_map = hak_window_first.map;
-    hak_heap_reset_magazines(heap);
-    chunk[number % DIRECTORY_CHUNK] = heap;
-    hak_store_release(&count, number);
+    heaps[number] = heap;
+    hak_add(&heaps_deserted, number > 1);
+    hak_store_release(&heap_count, number);
     return heap;
 }
 
-bool hak_heap_start(void)
+/* One without threads, a new one, or the one with the fewest. */
+static struct hak_heap *choose_heap(void)
+{
+    struct hak_heap *best = NULL;
+    for (uint32_t number = 2; number <= hak_load(&heap_count); number++)
+        if (!best || hak_load(&heaps[number]->threads) < hak_load(&best->threads))
+            best = heaps[number];
+    if ((!best || hak_load(&best->threads)) && hak_load(&heap_count) < heaps_wanted) {
+        struct hak_heap *fresh = create_heap();
+        best = fresh ? fresh : best;
+    }
+    return best;
+}
+
+static struct hak_thread *create_cache(void)
+{
+    struct hak_thread *thread = hak_meta_alloc(sizeof *thread);
+    if (!thread)
+        return NULL;
+    thread->cache.window_base = hak_window_first.base;
+    thread->cache.window_units = hak_window_first.units;
+    thread->cache.window_map = hak_window_first.map;
+    if (!first_made)
+        first_made = thread;
+    return thread;
+}
+
+static void join_heap(struct hak_thread *thread, struct hak_heap *heap)
+{
+    hak_lock(&heap->lock);
+    thread->heap = heap;
+    thread->cache.key = HAK_ENTRY(heap->number, 0);
+    thread->next_of_heap = heap->threads_list;
+    heap->threads_list = thread;
+    hak_unlock(&heap->lock);
+}
+
+static void leave_heap(struct hak_thread *thread)
+{
+    struct hak_heap *heap = thread->heap;
+    hak_lock(&heap->lock);
+    struct hak_thread **link = &heap->threads_list;
+    while (*link != thread)
+        link = &(*link)->next_of_heap;
+    *link = thread->next_of_heap;
+    hak_unlock(&heap->lock);
+}
+
+static void add_thread(struct hak_heap *heap)
+{
+    if (hak_add(&heap->threads, 1) == 0)
+        hak_sub(&heaps_deserted, 1);
+    hak_add(&thread_count, 1);
+}
+
+static void remove_thread(struct hak_heap *heap)
+{
+    if (hak_sub(&heap->threads, 1) == 1)
+        hak_add(&heaps_deserted, 1);
+    hak_sub(&thread_count, 1);
+}
+
+bool hak_pool_start(void)
 {
     hak_lock(&hak_pool_lock);
+    heaps_wanted = HAK_MIN(hak_os_cpus() * HEAPS_PER_CPU, HEAPS_MAX - 1) + 1;
     if (!hak_commons)
-        hak_commons = create();
+        hak_commons = create_heap();
     hak_unlock(&hak_pool_lock);
     return hak_commons != NULL;
 }
 
-static void empty(struct hak_heap *heap)
-{
-    hak_heap_drain_magazines(heap);
-    hak_heap_drain(heap);
-}
-
-struct hak_heap *hak_heap_acquire(void)
+struct hak_thread *hak_pool_acquire(void)
 {
     hak_lock(&hak_pool_lock);
-    /* The main thread may have had a heap before its variables were set once more (see thread.h). */
-    struct hak_heap *heap = hak_load(&count) >= 2 ? hak_heap_numbered(2) : NULL;
-    if (!heap || hak_load(&heap->state) != HAK_HEAP_BOUND || heap->thread != &hak_tls) {
-        heap = hak_load(&pool);
-        if (heap)
-            hak_store(&pool, heap->pool_next);
-        else
-            heap = create();
+    /* The main thread may have had a cache before its variables were set once more (see thread.h). */
+    struct hak_thread *thread = first_made;
+    if (thread && thread->state == HAK_CACHE_BOUND && thread->tls == &hak_tls) {
+        hak_unlock(&hak_pool_lock);
+        return thread;
     }
-    bool stale = false;
-    if (heap) {
-        stale = hak_load(&heap->state) == HAK_HEAP_STALE;
-        hak_store(&heap->state, HAK_HEAP_BOUND);
-        heap->thread = &hak_tls;
+    struct hak_heap *heap = choose_heap();
+    thread = free_caches;
+    if (!heap || (!thread && !(thread = create_cache()))) {
+        hak_unlock(&hak_pool_lock);
+        return NULL;
     }
+    if (thread == free_caches)
+        free_caches = thread->next_free;
+    if (thread->state == HAK_CACHE_STALE) {
+        hak_cache_salvage(thread);
+        leave_heap(thread);
+    }
+    hak_cache_reset(thread);
+    join_heap(thread, heap);
+    add_thread(heap);
+    thread->tls = &hak_tls;
+    thread->state = HAK_CACHE_BOUND;
     hak_unlock(&hak_pool_lock);
-    if (stale) {
-        empty(heap);
-        hak_outbox_flush(heap);
-    }
-    return heap;
+    return thread;
 }
 
-void hak_heap_release(struct hak_heap *heap)
+/* The cache is nobody's any more. */
+static void set_free(struct hak_thread *thread, enum hak_cache_state state)
 {
-    hak_outbox_flush(heap);
-    empty(heap);
+    remove_thread(thread->heap);
+    thread->tls = NULL;
+    thread->state = state;
+    thread->next_free = free_caches;
+    free_caches = thread;
+}
+
+void hak_pool_release(struct hak_thread *thread)
+{
+    struct hak_heap *heap = thread->heap;
+    hak_cache_empty(thread);
     hak_lock(&hak_pool_lock);
-    heap->thread = NULL;
-    hak_store(&heap->state, HAK_HEAP_POOLED);
-    heap->pool_next = hak_load(&pool);
-    hak_store(&pool, heap);
+    leave_heap(thread);
+    set_free(thread, HAK_CACHE_FREE);
+    bool deserted = hak_load(&heap->threads) == 0;
     hak_unlock(&hak_pool_lock);
+    if (deserted)
+        hak_heap_drain(heap);
 }
 
-void hak_heap_orphan_all(const struct hak_heap *mine)
+void hak_pool_orphan_all(const struct hak_thread *mine)
 {
-    for (uint32_t number = 1; number <= hak_heap_count(); number++) {
-        struct hak_heap *heap = hak_heap_numbered(number);
-        if (heap == mine || heap == hak_commons || hak_load(&heap->state) != HAK_HEAP_BOUND)
-            continue;
-        heap->thread = NULL;
-        hak_store(&heap->state, HAK_HEAP_STALE);
-        heap->pool_next = hak_load(&pool);
-        hak_store(&pool, heap);
-    }
+    for (uint32_t number = 2; number <= hak_heap_count(); number++)
+        for (struct hak_thread *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
+            if (thread != mine && thread->state == HAK_CACHE_BOUND)
+                set_free(thread, HAK_CACHE_STALE);
 }
 
 /* Both heaps' locks are held. */
@@ -146,24 +210,27 @@ static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_h
     uint32_t entry = HAK_ENTRY(to->number, class);
     _Atomic uint32_t *map = hak_entry_at(slab->super->window, slab->base);
     hak_slab_unlist(slab, &from->lists[class]);
-    from->slabs[class]--;
-    from->out[class] -= out;
     slab->owner = to->number;
     for (unsigned i = 0; i < slab->units; i++)
         hak_store(&map[i], entry);
-    to->slabs[class]++;
-    to->out[class] += out;
     hak_slab_enlist(slab, &to->lists[class]);
+    if (HAK_STATS) {
+        from->slabs[class]--;
+        from->out[class] -= out;
+        to->slabs[class]++;
+        to->out[class] += out;
+    }
 }
 
 bool hak_pool_adopt_slab(struct hak_heap *heap, unsigned class)
 {
     bool found = false;
-    if (HAK_LIKELY(!hak_load(&pool)) || !hak_lock_try(&hak_pool_lock))
+    /* Only tries of locks: this thread holds a heap's already. */
+    if (HAK_LIKELY(!hak_load(&heaps_deserted)) || heap == hak_commons || !hak_lock_try(&hak_pool_lock))
         return false;
-    struct hak_heap *from = hak_load(&pool);
-    for (int i = 0; from && !found && i < ADOPT_TRIES; i++, from = from->pool_next) {
-        if (hak_load(&from->state) != HAK_HEAP_POOLED || !hak_lock_try(&from->lock))
+    for (uint32_t number = 2; number <= hak_load(&heap_count) && !found; number++) {
+        struct hak_heap *from = heaps[number];
+        if (hak_load(&from->threads) || from == heap || !hak_lock_try(&from->lock))
             continue;
         struct hak_slab *slab = hak_slab_pick(&from->lists[class]);
         if (slab) {

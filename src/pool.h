@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.h - all heaps: made, numbered, and kept for the next thread when theirs has exited.  Layer 5, beside heap.h.
+ * pool.h - all heaps and all threads' caches: made, numbered, handed out and taken back.  Layer 6, beside cache.h.
  */
 #ifndef HAK_POOL_H
 #define HAK_POOL_H
 
-#include "heap.h"
+#include "cache.h"
 
 #pragma GCC visibility push(hidden)
 extern struct hak_lock hak_pool_lock;
+/* The heap of those that have none: threads that are exiting, or that could not have a cache. */
+extern struct hak_heap *hak_commons;
 
 /* Creates the commons.  False when memory is out. */
-bool hak_heap_start(void);
-/* A heap for the calling thread, pooled or new.  NULL when memory is out. */
-struct hak_heap *hak_heap_acquire(void);
-/* Empties what the exiting thread holds and pools its heap. */
-void hak_heap_release(struct hak_heap *heap);
-/* All heaps ever made are numbered from 1 to hak_heap_count(). */
+bool hak_pool_start(void);
+/* A cache and a heap for the calling thread.  NULL when memory is out. */
+struct hak_thread *hak_pool_acquire(void);
+/* Empties what the exiting thread holds, and keeps it for the next. */
+void hak_pool_release(struct hak_thread *thread);
+/* How many threads have a cache; at least 1. */
+unsigned hak_thread_count(void);
+/* Heaps are numbered from 1 to hak_heap_count(), the commons first. */
 uint32_t hak_heap_count(void);
 struct hak_heap *hak_heap_numbered(uint32_t number);
-/* After a fork, in the child: every heap but `mine` and the commons becomes stale. */
-void hak_heap_orphan_all(const struct hak_heap *mine);
-
-/* Moves one slab of the class with free blocks from a pooled heap to `heap`, whose lock is held. */
+/* After a fork, in the child: every cache but `mine` becomes stale. */
+void hak_pool_orphan_all(const struct hak_thread *mine);
+/* Moves one slab of the class with free blocks from a heap without threads to `heap`, whose lock is held. */
 bool hak_pool_adopt_slab(struct hak_heap *heap, unsigned class);
 #pragma GCC visibility pop
 

@@ -21,7 +21,7 @@ struct hak_class {
     uint16_t capacity;   /* blocks in a slab */
     uint16_t mag_offset; /* where the class's magazine begins among a heap's slots; the slot below is NULL */
     uint8_t units;       /* 64 KiB units in a slab */
-    uint8_t mag_max;     /* the most blocks a magazine may hold */
+    uint16_t mag_max;    /* the most blocks a magazine may hold */
 };
 
 extern const struct hak_class hak_classes[HAK_CLASS_COUNT] __attribute__((visibility("hidden")));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thread.h - what each thread has: the way to its heap, and its state.  Layer 1.
+ * thread.h - each thread's variables: the way to its cache, and its state.  Layer 1.
  *
  * The thread's variables are zero when a thread starts, and on glibc the main thread's are set to their initial values
  * once more after relocation, when ifunc resolvers may already have allocated.  So zero must be a valid state that
@@ -13,9 +13,9 @@
 #include "base.h"
 
 enum hak_thread_state {
-    HAK_THREAD_NEW,      /* has no heap yet */
-    HAK_THREAD_ATTACHED, /* owns the heap that delta leads to */
-    HAK_THREAD_EXITED,   /* gave its heap up; what it still does goes to the commons */
+    HAK_THREAD_NEW,      /* has no cache yet */
+    HAK_THREAD_ATTACHED, /* owns the cache that delta leads to */
+    HAK_THREAD_EXITED,   /* gave its cache up; what it still does goes to the commons */
 };
 
 enum hak_fork_state {
@@ -25,7 +25,7 @@ enum hak_fork_state {
 };
 
 struct hak_tls {
-    intptr_t delta; /* from hak_cache_none to this thread's cache, which begins its heap */
+    intptr_t delta; /* from hak_cache_none to this thread's cache */
     uint8_t state;  /* enum hak_thread_state */
     uint8_t fork;   /* enum hak_fork_state */
     /* Debug builds: the locks held, by rank. */
@@ -36,10 +36,10 @@ struct hak_tls {
 #pragma GCC visibility push(hidden)
 extern __thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
 
-struct hak_heap;
-/* This thread's heap, with one given to it first if need be; NULL if it cannot have one (it has exited, or memory is
- * out), and then the commons must serve. */
-struct hak_heap *hak_thread_heap(void);
+struct hak_thread;
+/* This thread's cache, given to it first if need be; NULL if it cannot have one (it has exited, or memory is out), and
+ * then the commons must serve. */
+struct hak_thread *hak_thread_self(void);
 #pragma GCC visibility pop
 
 #endif

@@ -7,7 +7,6 @@
 
 #include "init.h"
 #include "invariant.h"
-#include "outbox.h"
 #include "pool.h"
 
 static unsigned bits_set(const struct hak_slab *slab)
@@ -61,20 +60,29 @@ static void check_blocks(const struct hak_heap *heap, unsigned class, void *cons
     }
 }
 
+static void check_magazine(struct hak_thread *thread, unsigned class)
+{
+    const struct hak_mag *mag = &thread->cache.mags[class];
+    void **base = hak_mag_base(thread, class), **top = hak_load(&mag->top);
+    HAK_REQUIRE(base[-1] == NULL && base <= top && top <= mag->limit);
+    HAK_REQUIRE(mag->limit <= base + hak_classes[class].mag_max);
+    check_blocks(thread->heap, class, base, (size_t)(top - base));
+}
+
 static void check_heap(struct hak_heap *heap)
 {
     size_t depot_bytes = 0;
     hak_lock(&heap->lock);
+    for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
+        HAK_REQUIRE(thread->heap == heap);
+        for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state != HAK_CACHE_STALE; class++)
+            check_magazine(thread, class);
+    }
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         const struct hak_depot *depot = &heap->depots[class];
-        const struct hak_mag *mag = &heap->cache.mags[class];
-        void **base = hak_mag_base(heap, class), **top = hak_load(&mag->top);
         size_t free_blocks = check_lists(heap, class);
         if (HAK_STATS)
             HAK_REQUIRE(free_blocks + heap->out[class] == heap->slabs[class] * hak_classes[class].capacity);
-        HAK_REQUIRE(base[-1] == NULL && base <= top && top <= mag->limit);
-        HAK_REQUIRE(mag->limit <= base + hak_classes[class].mag_max);
-        check_blocks(heap, class, base, (size_t)(top - base));
         HAK_REQUIRE(depot->count <= depot->room);
         check_blocks(heap, class, depot->blocks, depot->count);
         depot_bytes += depot->count * (size_t)hak_classes[class].size;

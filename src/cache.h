@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache.h - what a thread has for itself: magazines and an outbox.  Layer 6, above heap.h.
+ *
+ * The owning thread works here without a lock.  Others read figures, and the child of a fork all of it: so at every
+ * instant each block that is in a magazine or an outbox must be free and nowhere else.  It may for a moment be nowhere
+ * at all: a fork in that moment loses it in the child.
+ */
+#ifndef HAK_CACHE_H
+#define HAK_CACHE_H
+
+#include "heap.h"
+#include "thread.h"
+
+/*
+ * A stack of free blocks of one class, in the thread's slots.
+ *   base = slots + mag_offset;  base <= top <= limit <= base + mag_max
+ *   base[-1] is NULL for ever; base[0 .. top - base) are free blocks of slabs that the thread's heap owns
+ */
+struct hak_mag {
+    _Atomic(void **) top; /* the next free slot */
+    void **limit;         /* it is full here; grows as the class is used, within the thread's budget */
+};
+
+/* All that the hot paths touch of a thread.  The window is a copy of hak_window_first, to be on the key's line. */
+struct hak_cache {
+    struct hak_mag mags[HAK_CLASS_COUNT];
+    uint32_t key; /* HAK_ENTRY(heap's number, 0): xor with one's own block's page map entry leaves the class */
+    uintptr_t window_base;
+    size_t window_units;
+    const _Atomic uint32_t *window_map;
+};
+
+/* Free blocks that other heaps own. */
+#define HAK_OUTBOX_MAX 256u
+struct hak_outbox {
+    _Atomic unsigned count;
+    _Atomic size_t bytes; /* their blocks' sizes added up */
+    void *blocks[HAK_OUTBOX_MAX];
+};
+
+enum hak_cache_state {
+    HAK_CACHE_BOUND, /* a thread owns it */
+    HAK_CACHE_FREE,  /* its thread has exited: it is empty, and the next thread takes it */
+    HAK_CACHE_STALE, /* its thread was lost in a fork: as free, but nothing of it has been emptied yet */
+};
+
+struct hak_thread {
+    struct hak_cache cache; /* first, so that one pointer leads to both */
+    struct hak_heap *heap;  /* the one it allocates from; others may share it */
+    size_t grown;           /* bytes by which magazines' limits exceed their first values */
+    unsigned cursor;        /* the class whose magazine is next asked to shrink */
+    struct hak_outbox outbox;
+    void *slots[HAK_MAG_SLOTS];
+
+    /* Under HAK_RANK_POOL (pool.c): */
+    struct hak_thread *next_free;
+    const void *tls; /* the owner's hak_tls, which tells threads apart */
+    enum hak_cache_state state;
+    /* Under HAK_RANK_POOL and the heap's lock: the list of those with the same heap. */
+    struct hak_thread *next_of_heap;
+};
+
+#pragma GCC visibility push(hidden)
+/* Every thread's cache until it has one: magazines that are empty and full at once, and a key that matches nothing. */
+extern struct hak_cache hak_cache_none;
+
+/* The magazine is empty: fills it and returns a block; NULL when memory is out. */
+void *hak_cache_refill(struct hak_thread *thread, unsigned class);
+/* The magazine is full: makes room and pushes the block. */
+void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block);
+/* A block of another heap that the thread has freed. */
+void hak_cache_send(struct hak_thread *thread, void *block, unsigned class);
+/* Delivers the outbox and gives all magazines' blocks back to the heap. */
+void hak_cache_empty(struct hak_thread *thread);
+/* Empty, small magazines, whatever they held. */
+void hak_cache_reset(struct hak_thread *thread);
+/* What a stale cache seems to hold goes back to whoever owns it now. */
+void hak_cache_salvage(struct hak_thread *thread);
+/* Gives blocks back to the heaps that own them, for a thread without a cache.  The array is overwritten. */
+void hak_deliver(void **blocks, unsigned count);
+#pragma GCC visibility pop
+
+HAK_INLINE struct hak_cache *hak_cache_self(void)
+{
+    return (struct hak_cache *)((char *)&hak_cache_none + hak_tls.delta);
+}
+
+HAK_INLINE void **hak_mag_base(struct hak_thread *thread, unsigned class)
+{
+    return thread->slots + hak_classes[class].mag_offset;
+}
+
+#endif
