@@ -49,7 +49,7 @@ SYNTHETIC = [
     ("replace-1e7", "10 million live", "replace 10m 5m", "replace 10m 2m", "cpu", {}),
     ("perclass-small", "each size to 32 KiB", "perclass small 1m", "perclass small 250k", "cpu",
      {"flatness": "dearest / cheapest size to 2 KiB"}),
-    ("perclass-large", "64 KiB to 8 MiB", "perclass large 100k", "perclass large 20k", "cpu", {}),
+    ("perclass-large", "64 KiB to 8 MiB", "perclass large 200k", "perclass large 50k", "cpu", {}),
     ("realloc", "buffers that grow", "realloc_grow 8", "realloc_grow 2", "cpu", {}),
     ("calloc", "sparse zeroed arrays", "calloc_sparse 500", "calloc_sparse 100", "cpu", {}),
     ("thread-churn", "short threads", "thread_churn 10k", "thread_churn 2k", "wall", {"growth": "RSS growth"}),
