@@ -9,6 +9,9 @@
  * Why not from Python: Linux lets a process inherit the peak memory of whoever executes it, so that under an
  * interpreter no program would ever seem to need less than the interpreter itself.  This one needs next to nothing.
  *
+ * hakmem-measure clock - prints the processor's clock in Hz, as measured: a virtual machine's kernel often knows only
+ * the nominal one.
+ *
  * A signal sent to this process by kill(2) goes on to the program; one from the terminal has reached it already.
  */
 #include <errno.h>
@@ -47,10 +50,42 @@ static long long microseconds(struct timeval t)
     return t.tv_sec * 1000000LL + t.tv_usec;
 }
 
+/*
+ * A chain of additions takes one cycle each on every processor, as each needs the result of the one before.  The best
+ * of several short stretches is that which was not disturbed.
+ */
+#define ADD                                                                                                            \
+    x += y;                                                                                                            \
+    __asm__ volatile("" : "+r"(x))
+#define ADD_10 ADD; ADD; ADD; ADD; ADD; ADD; ADD; ADD; ADD; ADD
+
+static double measured_clock(void)
+{
+    enum { STRETCHES = 40, ROUNDS = 10000, ADDITIONS = 100 * ROUNDS };
+    double best = 0;
+    unsigned long x = 0, y = (unsigned long)getpid();
+    __asm__ volatile("" : "+r"(y));
+    for (int stretch = 0; stretch < STRETCHES; stretch++) {
+        long long start = now();
+        for (int i = 0; i < ROUNDS; i++) {
+            ADD_10; ADD_10; ADD_10; ADD_10; ADD_10; ADD_10; ADD_10; ADD_10; ADD_10; ADD_10;
+        }
+        long long took = now() - start;
+        if (took > 0 && ADDITIONS * 1e9 / (double)took > best) {
+            best = ADDITIONS * 1e9 / (double)took;
+        }
+    }
+    return best;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "clock") == 0) {
+        printf("%.0f\n", measured_clock());
+        return 0;
+    }
     if (argc < 4) {
-        fputs("usage: hakmem-measure FD PRELOAD PROGRAM [ARGUMENT...]\n", stderr);
+        fputs("usage: hakmem-measure FD PRELOAD PROGRAM [ARGUMENT...]\n       hakmem-measure clock\n", stderr);
         return 2;
     }
     int out = atoi(argv[1]);

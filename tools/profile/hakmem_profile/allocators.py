@@ -18,7 +18,7 @@ KNOWN = {
 
 
 class Allocator:
-    """`preload` is a list of what LD_PRELOAD must name; empty for the C library or a program that is linked statically."""
+    """`preload` is a list of what LD_PRELOAD must name; empty for the C library, or a static program."""
 
     def __init__(self, name, preload):
         self.name = name
@@ -41,8 +41,14 @@ def loads(library):
     """Whether the dynamic loader can preload this: it complains on standard error if not."""
     environment = {**os.environ, "LD_PRELOAD": library}
     try:
-        done = subprocess.run(["/bin/sh", "-c", ":"], env=environment, capture_output=True, timeout=60, check=False,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            ["/bin/sh", "-c", ":"],
+            env=environment,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0 and not done.stderr
@@ -129,10 +135,10 @@ def is_static(program):
                 return False
             order = "little" if header[5] == 1 else "big"
             offset = int.from_bytes(header[32:40], order)
-            size, count = (int.from_bytes(header[at:at + 2], order) for at in (54, 56))
+            size, count = (int.from_bytes(header[at : at + 2], order) for at in (54, 56))
             file.seek(offset)
             table = file.read(size * count)
     except (OSError, IndexError):
         return False
     interpreter = 3
-    return all(int.from_bytes(table[at:at + 4], order) != interpreter for at in range(0, len(table), size or 1))
+    return all(int.from_bytes(table[at : at + 4], order) != interpreter for at in range(0, len(table), size or 1))

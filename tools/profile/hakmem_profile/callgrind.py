@@ -55,7 +55,7 @@ def parse(text, source):
         first = line[:1]
         if first.isdigit() or (first and first in "+-*"):
             if costs is None or function is None:
-                raise InputError(source, number, "a cost before any \"events:\" and \"fn=\"")
+                raise InputError(source, number, 'a cost before any "events:" and "fn="')
             if skip_call:
                 skip_call = False
                 continue
@@ -99,7 +99,7 @@ def parse(text, source):
         else:
             raise InputError(source, number, f"not a line of callgrind or cachegrind: {line[:60]!r}")
     if costs is None:
-        raise InputError(source, max(1, len(lines)), "not a file of callgrind or cachegrind: no line \"events:\"")
+        raise InputError(source, max(1, len(lines)), 'not a file of callgrind or cachegrind: no line "events:"')
     if not costs.functions:
         raise InputError(source, len(lines), "truncated: no function follows")
     for own in costs.functions.values():
@@ -110,8 +110,12 @@ def parse(text, source):
         raise InputError(source, len(lines), "truncated: the file ends before its totals")
     # callgrind may leave out a handful of events at the edge of a signal; a lost function shows as much more.
     if abs(declared[0] - costs.total[0]) > max(100, declared[0] // 1000):
-        raise InputError(source, total_line, f"the functions add up to {costs.total[0]} {events[0]}, this line says "
-                         f"{declared[0]}: a part is missing")
+        raise InputError(
+            source,
+            total_line,
+            f"the functions add up to {costs.total[0]} {events[0]}, this line says "
+            f"{declared[0]}: a part is missing",
+        )
     return costs
 
 

@@ -8,10 +8,27 @@ import tempfile
 from . import callgrind, counting, perfreport, perfstat, strace
 from .errors import InputError
 
-EVENTS = ("cycles", "instructions", "branches", "branch-misses", "cache-references", "cache-misses", "L1-dcache-loads",
-          "L1-dcache-load-misses", "L1-icache-load-misses", "LLC-loads", "LLC-load-misses", "dTLB-loads",
-          "dTLB-load-misses", "iTLB-loads", "iTLB-load-misses", "page-faults", "context-switches", "cpu-migrations",
-          "task-clock")
+EVENTS = (
+    "cycles",
+    "instructions",
+    "branches",
+    "branch-misses",
+    "cache-references",
+    "cache-misses",
+    "L1-dcache-loads",
+    "L1-dcache-load-misses",
+    "L1-icache-load-misses",
+    "LLC-loads",
+    "LLC-load-misses",
+    "dTLB-loads",
+    "dTLB-load-misses",
+    "iTLB-loads",
+    "iTLB-load-misses",
+    "page-faults",
+    "context-switches",
+    "cpu-migrations",
+    "task-clock",
+)
 
 # One model for every machine, so that simulated figures can be compared; that of a common desktop processor.
 CACHE_MODEL = ("--I1=32768,8,64", "--D1=32768,8,64", "--LL=8388608,16,64")
@@ -26,8 +43,13 @@ class Collector:
         self.notes = notes
 
     def _run(self, command, environment, timeout=None):
-        child = subprocess.Popen(command, env=environment, stdin=self.runner.input.rewound(),
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=self.runner.input.rewound(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         status = self.runner.guard.wait(child, timeout)
         self.runner.guard.check()
         return status
@@ -67,22 +89,30 @@ class Collector:
 
     def perf_stat(self, allocator, events):
         path = self._file(f"perf-stat-{allocator.name}.txt")
-        self._run(["perf", "stat", "-o", path, "-e", ",".join(events), "--", *self.runner.program],
-                  allocator.environment())
+        self._run(
+            ["perf", "stat", "-o", path, "-e", ",".join(events), "--", *self.runner.program], allocator.environment()
+        )
         return self._parsed(perfstat.parse, path, f"perf stat under {allocator.name}")
 
     def perf_record(self, allocator, event, frequency=999):
         """The table of functions by one event, or None."""
         data = self._file(f"perf-{event}-{allocator.name}.data")
         path = self._file(f"perf-report-{event}-{allocator.name}.txt")
-        status = self._run(["perf", "record", "-q", "-N", "-F", str(frequency), "-e", event, "-o", data, "--",
-                            *self.runner.program], allocator.environment())
+        status = self._run(
+            ["perf", "record", "-q", "-N", "-F", str(frequency), "-e", event, "-o", data, "--", *self.runner.program],
+            allocator.environment(),
+        )
         if not os.path.exists(data) or status is None:
             self.notes.append(f"perf record -e {event} under {allocator.name} gave no data.")
             return None
         with open(path, "wb") as out:
-            subprocess.run(["perf", "report", "-i", data, "--stdio", "--no-children", "--sort", "dso,symbol"],
-                           stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False)
+            subprocess.run(
+                ["perf", "report", "-i", data, "--stdio", "--no-children", "--sort", "dso,symbol"],
+                stdout=out,
+                stderr=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
         tables = self._parsed(perfreport.parse, path, f"perf report of {event} under {allocator.name}")
         os.unlink(data)
         return tables[0] if tables else None
@@ -100,10 +130,22 @@ class Collector:
         """(costs, complete): callgrind's figures; of the first part of the run if it took longer than `limit`."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             pattern = os.path.join(folder, "callgrind.%p")
-            status = self._run(["valgrind", "--tool=callgrind", "-q", "--trace-children=yes", "--cache-sim=yes",
-                                "--branch-sim=yes", *CACHE_MODEL, f"--callgrind-out-file={pattern}",
-                                f"--log-file={os.path.join(folder, 'log.%p')}", *self.runner.program],
-                               allocator.environment(), limit)
+            status = self._run(
+                [
+                    "valgrind",
+                    "--tool=callgrind",
+                    "-q",
+                    "--trace-children=yes",
+                    "--cache-sim=yes",
+                    "--branch-sim=yes",
+                    *CACHE_MODEL,
+                    f"--callgrind-out-file={pattern}",
+                    f"--log-file={os.path.join(folder, 'log.%p')}",
+                    *self.runner.program,
+                ],
+                allocator.environment(),
+                limit,
+            )
             total = None
             for name in sorted(os.listdir(folder)):
                 if not name.startswith("callgrind."):

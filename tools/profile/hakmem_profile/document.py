@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The report as plain data.  JSON is this, written out; the Markdown and the HTML page are made from nothing else.
 
-Shares are fractions of 1, times seconds, memory bytes.  None is "not measured".  "format" changes its number when a field
-changes its meaning or goes; new fields may come at any time.
+Shares are fractions of 1, times seconds, memory bytes.  None is "not measured".  "format" changes its number when a
+field changes its meaning or goes; new fields may come at any time.
 """
 
 from . import advice, functions, verdict
@@ -10,6 +10,8 @@ from .evidence import PERF_EVENTS
 from .figures import median, percent, ratio, significant, spread
 
 FORMAT = "hakmem-profile/1"
+
+LEAST_SHARE = 0.002  # of the time: functions below it are left out, once ten are listed
 
 RATES = (
     ("instructions per cycle", "instructions", "cycles", "number"),
@@ -22,9 +24,15 @@ RATES = (
 )
 
 SIMULATED_NAMES = {
-    "instructions": "instructions", "branches": "branches", "branch_misses": "branch-misses",
-    "cache_references": "L1 misses of all kinds", "cache_misses": "last-level misses", "l1d_loads": "data reads and writes",
-    "l1d_misses": "L1 data misses", "l1i_misses": "L1 instruction misses", "cycles": "cycles (time × nominal clock)",
+    "instructions": "instructions",
+    "branches": "branches",
+    "branch_misses": "branch-misses",
+    "cache_references": "L1 misses of all kinds",
+    "cache_misses": "last-level misses",
+    "l1d_loads": "data reads and writes",
+    "l1d_misses": "L1 data misses",
+    "l1i_misses": "L1 instruction misses",
+    "cycles": "cycles (user time × clock)",
 }
 
 
@@ -33,10 +41,17 @@ def rates(e):
     for name, part, whole, kind in RATES:
         value = ratio(getattr(e, part), getattr(e, whole))
         if value is not None:
-            result.append({"name": name, "value": value, "kind": kind,
-                           "part": getattr(e, part), "whole": getattr(e, whole),
-                           "per_1000_instructions": None if kind == "number" else e.per_kilo_instruction(getattr(e, part)),
-                           "simulated": part in e.simulated or whole in e.simulated})
+            result.append(
+                {
+                    "name": name,
+                    "value": value,
+                    "kind": kind,
+                    "part": getattr(e, part),
+                    "whole": getattr(e, whole),
+                    "per_1000_instructions": None if kind == "number" else e.per_kilo_instruction(getattr(e, part)),
+                    "simulated": part in e.simulated or whole in e.simulated,
+                }
+            )
     return result
 
 
@@ -47,17 +62,37 @@ def counters(e, stat=None, probe=None):
     for name, status in (probe or {}).items():
         entries.setdefault(name, {"value": None, "status": status, "running": None, "spread": None, "unit": None})
     for name, entry in entries.items():
-        if entry["value"] is None and entry["status"] == "counted":
-            continue  # the probe could count it, but the program was not run under perf stat
+        if entry["value"] is None and (entry["status"] == "counted" or not stat):
+            continue  # the probe could count it, or nothing at all, and the program was not run under perf stat
         per_op = e.per_operation(entry["value"]) if not entry["unit"] else None
-        result.append({"name": name, "value": entry["value"], "unit": entry["unit"], "status": entry["status"],
-                       "running": entry["running"], "per_operation": per_op, "simulated": False})
-    by_perf = {name for names in PERF_EVENTS.values() for name in names if (entries.get(name) or {}).get("value") is not None}
+        result.append(
+            {
+                "name": name,
+                "value": entry["value"],
+                "unit": entry["unit"],
+                "status": entry["status"],
+                "running": entry["running"],
+                "per_operation": per_op,
+                "simulated": False,
+            }
+        )
+    by_perf = {
+        name for names in PERF_EVENTS.values() for name in names if (entries.get(name) or {}).get("value") is not None
+    }
     for name in sorted(e.simulated, key=list(SIMULATED_NAMES).index):
         if not by_perf.intersection(PERF_EVENTS.get(name, ())):
             value = getattr(e, name)
-            result.append({"name": SIMULATED_NAMES[name], "value": value, "unit": None, "status": "simulated",
-                           "running": None, "per_operation": e.per_operation(value), "simulated": True})
+            result.append(
+                {
+                    "name": SIMULATED_NAMES[name],
+                    "value": value,
+                    "unit": None,
+                    "status": "simulated",
+                    "running": None,
+                    "per_operation": e.per_operation(value),
+                    "simulated": True,
+                }
+            )
     return result
 
 
@@ -72,9 +107,17 @@ def function_table(columns, limit=25):
     indexes = [(k, functions.Index(rows)) for k, _, rows, _ in columns[1:]]
     rows = []
     for row in time_rows:
-        entry = {"rank": row["rank"], "name": row["name"], "symbol": row["symbol"], "object": row["object"],
-                 "group": row["group"], "shares": {key: row["share"]}, "ranks": {key: row["rank"]}, "ratio": None,
-                 "lock": functions.is_lock(row["symbol"])}
+        entry = {
+            "rank": row["rank"],
+            "name": row["name"],
+            "symbol": row["symbol"],
+            "object": row["object"],
+            "group": row["group"],
+            "shares": {key: row["share"]},
+            "ranks": {key: row["rank"]},
+            "ratio": None,
+            "lock": functions.is_lock(row["symbol"]),
+        }
         for other, index in indexes:
             found = index.find(row)
             entry["shares"][other] = found["share"] if found else None
@@ -84,19 +127,33 @@ def function_table(columns, limit=25):
         rows.append(entry)
     listed = [r for r in rows if r["group"] != functions.KERNEL]
     kernel = [r for r in rows if r["group"] == functions.KERNEL]
+    total = len(listed)
+    listed = [r for n, r in enumerate(listed) if n < limit and (n < 10 or r["shares"][key] >= LEAST_SHARE)]
+    kernel = [r for n, r in enumerate(kernel) if n < 5 or r["shares"][key] >= LEAST_SHARE]
     misses = next((c for c in columns if c[0] == "misses"), None)
     kernel_misses = []
     if misses:
         known = {(r["name"], r["object"]) for r in kernel}
-        kernel_misses = [{"rank": r["rank"], "name": r["name"], "symbol": r["symbol"], "object": r["object"],
-                          "group": r["group"], "shares": {key: None, "misses": r["share"]},
-                          "ranks": {key: None, "misses": r["rank"]}, "ratio": None, "lock": False}
-                         for r in misses[2] if r["group"] == functions.KERNEL and (r["name"], r["object"]) not in known]
+        kernel_misses = [
+            {
+                "rank": r["rank"],
+                "name": r["name"],
+                "symbol": r["symbol"],
+                "object": r["object"],
+                "group": r["group"],
+                "shares": {key: None, "misses": r["share"]},
+                "ranks": {key: None, "misses": r["rank"]},
+                "ratio": None,
+                "lock": False,
+            }
+            for r in misses[2]
+            if r["group"] == functions.KERNEL and (r["name"], r["object"]) not in known
+        ]
     return {
         "columns": [{"key": k, "label": text, "simulated": sim} for k, text, _, sim in columns],
-        "rows": listed[:limit],
+        "rows": listed,
         "kernel": (kernel + kernel_misses)[:limit],
-        "left_out": max(0, len(listed) - limit),
+        "left_out": total - len(listed),
         "divided": {k: functions.shares(rows) for k, _, rows, _ in columns},
     }
 
@@ -110,25 +167,49 @@ def judged(e):
     result = verdict.judge(e)
     return {
         "verdict": {
-            "case": result.case, "title": verdict.CASES[result.case],
+            "case": result.case,
+            "title": verdict.CASES[result.case],
             "also": [{"case": c, "title": verdict.CASES[c]} for c in result.also],
-            "confidence": result.confidence, "level": result.level,
+            "confidence": result.confidence,
+            "level": result.level,
             "reasons": [{"factor": factor, "text": text} for factor, text in result.reasons],
-            "text": result.text, "notes": result.notes,
+            "text": result.text,
+            "notes": result.notes,
         },
         "advice": advice.advise(e, result),
-        "budget": [{"cause": cause, "low": low, "middle": middle, "high": high}
-                   for cause, low, middle, high in result.budget],
-        "cases": [{
-            "case": case.id, "title": case.title, "state": case.state, "why": case.why, "share": _share(case.share),
-            "indicators": [{
-                "name": i.name, "relation": i.relation, "threshold": i.threshold, "value": i.value, "unit": i.unit,
-                "holds": i.holds, "required": i.required, "note": i.note, "simulated": i.simulated,
-                "threshold_text": i.text(i.threshold), "value_text": i.text(i.value),
-            } for i in case.indicators],
-        } for case in result.cases],
-        "thresholds": [{"name": name, "value": value, "unit": unit, "why": why}
-                       for name, (value, unit, why) in verdict.THRESHOLDS.items()],
+        "budget": [
+            {"cause": cause, "low": low, "middle": middle, "high": high} for cause, low, middle, high in result.budget
+        ],
+        "cases": [
+            {
+                "case": case.id,
+                "title": case.title,
+                "state": case.state,
+                "why": case.why,
+                "share": _share(case.share),
+                "indicators": [
+                    {
+                        "name": i.name,
+                        "relation": i.relation,
+                        "threshold": i.threshold,
+                        "value": i.value,
+                        "unit": i.unit,
+                        "holds": i.holds,
+                        "required": i.required,
+                        "note": i.note,
+                        "simulated": i.simulated,
+                        "threshold_text": i.text(i.threshold),
+                        "value_text": i.text(i.value),
+                    }
+                    for i in case.indicators
+                ],
+            }
+            for case in result.cases
+        ],
+        "thresholds": [
+            {"name": name, "value": value, "unit": unit, "why": why}
+            for name, (value, unit, why) in verdict.THRESHOLDS.items()
+        ],
         "costs": [{"event": name, "low": low, "high": high} for name, (low, high) in verdict.COSTS.items()],
     }
 
@@ -139,12 +220,23 @@ def comparison_row(allocator, runs, own_wall=None):
     wall = median(walls)
     statuses = sorted({r.status for r in runs})
     return {
-        "name": allocator.name, "preload": allocator.preload, "walls": walls, "wall": wall, "spread": spread(walls),
-        "ratio": ratio(wall, own_wall), "user": median([r.user for r in runs]), "sys": median([r.sys for r in runs]),
-        "peak_rss": median([r.peak_rss for r in runs]), "page_faults": median([r.minor_faults for r in runs]),
+        "name": allocator.name,
+        "preload": allocator.preload,
+        "walls": walls,
+        "wall": wall,
+        "spread": spread(walls),
+        "ratio": ratio(wall, own_wall),
+        "user": median([r.user for r in runs]),
+        "sys": median([r.sys for r in runs]),
+        "peak_rss": median([r.peak_rss for r in runs]),
+        "page_faults": median([r.minor_faults for r in runs]),
         "major_faults": median([r.major_faults for r in runs]),
-        "voluntary_switches": median([r.voluntary_switches for r in runs]), "statuses": statuses,
-        "system_calls": None, "memory_calls": None, "instructions": None, "allocator_share": None,
+        "voluntary_switches": median([r.voluntary_switches for r in runs]),
+        "statuses": statuses,
+        "system_calls": None,
+        "memory_calls": None,
+        "instructions": None,
+        "allocator_share": None,
     }
 
 
@@ -160,13 +252,27 @@ def sizes(counts):
         folded[power] = folded.get(power, 0) + number
     total = sum(counts["by_size"].values())
     return {
-        **{field: counts[field] for field in ("allocations", "frees", "reallocs", "callocs", "aligned", "failed", "bytes",
-                                              "processes", "programs")},
+        **{
+            field: counts[field]
+            for field in (
+                "allocations",
+                "frees",
+                "reallocs",
+                "callocs",
+                "aligned",
+                "failed",
+                "bytes",
+                "processes",
+                "programs",
+            )
+        },
         "mean": ratio(counts["bytes"], counts["allocations"] + counts["reallocs"]),
-        "classes": [{"upto": upto, "count": number, "share": ratio(number, total)}
-                    for upto, number in counts["by_size"].items()],
-        "powers": [{"upto": upto, "count": number, "share": ratio(number, total)}
-                   for upto, number in sorted(folded.items())],
+        "classes": [
+            {"upto": upto, "count": number, "share": ratio(number, total)} for upto, number in counts["by_size"].items()
+        ],
+        "powers": [
+            {"upto": upto, "count": number, "share": ratio(number, total)} for upto, number in sorted(folded.items())
+        ],
     }
 
 
@@ -175,27 +281,37 @@ def noise_notes(rows):
     notes = []
     for row in rows:
         if row["spread"] is not None and row["spread"] > 0.05:
-            notes.append(f"The runs under {row['name']} differ by ±{percent(row['spread'])}: differences smaller than "
-                         "that mean nothing.")
+            notes.append(
+                f"The runs under {row['name']} differ by ±{percent(row['spread'])}: differences smaller than "
+                "that mean nothing."
+            )
         if any(status != 0 for status in row["statuses"]):
             notes.append(f"Runs under {row['name']} ended with status {', '.join(map(str, row['statuses']))}.")
     return notes
 
 
-def counter_notes(entries):
+def counter_notes(entries, probe=None):
     notes = []
+    hopeless = [name for name, status in (probe or {}).items() if status == "not supported"]
+    if hopeless and not any(c["running"] is not None for c in entries):
+        notes.append(f"This machine gives perf no hardware counters: {', '.join(hopeless)} are not supported.")
     missing = [c["name"] for c in entries if c["status"] == "not supported"]
     uncounted = [c["name"] for c in entries if c["status"] == "not counted"]
-    shared = [(c["running"], c["name"]) for c in entries if c["running"] is not None and c["running"] < 99.5
-              and c["value"] is not None]
+    shared = [
+        (c["running"], c["name"])
+        for c in entries
+        if c["running"] is not None and c["running"] < 99.5 and c["value"] is not None
+    ]
     if missing:
         notes.append(f"Not supported on this machine: {', '.join(missing)}.")
     if uncounted:
         notes.append(f"Asked for but never counted: {', '.join(uncounted)}.")
     if shared:
         low, high = min(shared)[0], max(shared)[0]
-        notes.append(f"{len(shared)} counters shared the hardware: each was counting {low:.2f} % to {high:.2f} % of the time, "
-                     "and its value is scaled up from that.")
+        notes.append(
+            f"{len(shared)} counters shared the hardware: each was counting {low:.2f} % to {high:.2f} % of the time, "
+            "and its value is scaled up from that."
+        )
     return notes
 
 
@@ -213,16 +329,23 @@ def per_operation_text(value, e):
 
 def estimated_cycles(costs):
     """A function that estimates cycles of one function's costs, with the middle of the verdict's cost per event."""
+
     def middle(name):
         return sum(verdict.COSTS[name]) / 2
 
     def value(own):
         def total(*names):
             return costs.sum(*names, costs=own) or 0
+
         beyond = total("ILmr", "DLmr", "DLmw")
-        return (total("Ir") / 5 + middle("misprediction") * total("Bcm", "Bim") +
-                middle("L1 miss") * max(0, total("D1mr", "D1mw") - beyond) + middle("L1i miss") * total("I1mr") +
-                middle("memory") * beyond)
+        return (
+            total("Ir") / 5
+            + middle("misprediction") * total("Bcm", "Bim")
+            + middle("L1 miss") * max(0, total("D1mr", "D1mw") - beyond)
+            + middle("L1i miss") * total("I1mr")
+            + middle("memory") * beyond
+        )
+
     return value
 
 
@@ -232,10 +355,12 @@ def simulated_columns(costs, has_time):
     if not has_time:
         rows = functions.prepare(functions.from_costs(costs, estimated_cycles(costs)))
         result.append(("time", "estimated cycles", rows, True))
-    for key, label, events in (("instructions", "instructions", ("Ir",)),
-                               ("mispredictions", "mispredictions", ("Bcm", "Bim")),
-                               ("l1", "L1 data misses", ("D1mr", "D1mw")),
-                               ("misses", "last-level misses", ("ILmr", "DLmr", "DLmw"))):
+    for key, label, events in (
+        ("instructions", "instructions", ("Ir",)),
+        ("mispredictions", "mispredictions", ("Bcm", "Bim")),
+        ("l1", "L1 data misses", ("D1mr", "D1mw")),
+        ("misses", "last-level misses", ("ILmr", "DLmr", "DLmw")),
+    ):
         if costs.sum(*events) is not None:
             rows = functions.from_costs(costs, lambda own, events=events: costs.sum(*events, costs=own))
             result.append((key, label, functions.prepare(rows), True))

@@ -110,8 +110,10 @@ def add_perf_stat(evidence, stat):
     counted = [e for e in stat.events.values() if e["value"] is not None]
     evidence.user_only = bool(counted) and all(e["user_only"] for e in counted)
     evidence.lowest_running = stat.lowest_running()
-    for name, value in (("page_faults", stat.value("page-faults", "minor-faults")),
-                        ("voluntary_switches", stat.value("context-switches"))):
+    for name, value in (
+        ("page_faults", stat.value("page-faults", "minor-faults")),
+        ("voluntary_switches", stat.value("context-switches")),
+    ):
         if value is not None and getattr(evidence, name) is None:
             setattr(evidence, name, value)
 

@@ -33,13 +33,16 @@ def median(values):
 
 
 def spread(values):
-    """Half the range between the smallest and the largest, relative to the median: 0.02 reads "plus or minus 2 %"."""
+    """Half the range relative to the median: 0.02 reads "plus or minus 2 %".  Of five or more, the outermost on either
+    side are left out: one disturbed run in five is the machine's, not the program's."""
     if len(values) < 2 or not statistics.median(values):
         return None
-    return (max(values) - min(values)) / 2 / statistics.median(values)
+    inner = sorted(values)[1:-1] if len(values) >= 5 else values
+    return (max(inner) - min(inner)) / 2 / statistics.median(values)
 
 
 # ---- for people --------------------------------------------------------------------------------------------------
+
 
 def count(value):
     """1234567 -> "1,234,567"; small fractions keep some digits."""
@@ -70,6 +73,8 @@ def percent(value, places=1):
 def seconds(value):
     if value is None:
         return "–"
+    if value == 0:
+        return "0 s"
     for limit, factor, unit in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1, 1e3, "ms")):
         if value < limit:
             return f"{significant(value * factor)} {unit}"
@@ -82,6 +87,8 @@ def size(value):
         return "–"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if value < 1024 or unit == "PiB":
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 or value == int(value) else f"{value:.1f} {unit}"
+            return (
+                f"{value:.0f} {unit}" if unit == "B" or value >= 100 or value == int(value) else f"{value:.1f} {unit}"
+            )
         value /= 1024
     return None

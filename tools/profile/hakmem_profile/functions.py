@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sorts functions into allocator, program, kernel and libraries, and joins the tables of time and of misses.
+"""Sorts functions into allocator, program, libraries and kernel, and joins the tables of time and of misses.
 
 The join is the heart of the original Phase 44 analysis: a function's share of the time divided by its share of the
 cache misses.  A high ratio says that cache misses do not explain its time; it does not say what does.
@@ -8,39 +8,58 @@ cache misses.  A high ratio says that cache misses do not explain its time; it d
 import os
 import re
 
+
+def _names(text):
+    """A pattern for any of these names, in which * stands for more letters of a name."""
+    words = "|".join(re.escape(word).replace(r"\*", r"\w*") for word in text.split())
+    return re.compile(rf"^(?:{words})(?:\.\w+)*$")
+
+
 # Whole libraries that are allocators, by the name of their file ...
 ALLOCATOR_LIBRARY = re.compile(
-    r"^lib(hakmem(?!-count)|jemalloc|mimalloc|tcmalloc|snmalloc|rpmalloc|hoard|scalloc|ffmalloc|tbbmalloc)")
+    r"^lib(?:hakmem(?!-count)|jemalloc|mimalloc|tcmalloc|snmalloc|rpmalloc|hoard|scalloc|ffmalloc|tbbmalloc)"
+)
 # ... and, in the C library and in programs linked with an allocator statically, functions by their names.
-ALLOCATOR_FUNCTION = re.compile(
-    r"^(?:(?:__libc_|__GI_|__GI___libc_|__default_|hakmem_)?"
-    r"(?:malloc|calloc|realloc|reallocarray|free|cfree|memalign|posix_memalign|aligned_alloc|valloc|pvalloc"
-    r"|free_sized|free_aligned_sized|malloc_usable_size|malloc_trim)"
-    r"|_int_(?:malloc|free|realloc|memalign)\w*|_mid_memalign|malloc_consolidate|unlink_chunk|sysmalloc|systrim"
-    r"|tcache_\w+|ptmalloc_\w+|arena_get\w*|alloc_perturb|munmap_chunk|mremap_chunk|checked_request2size|_int_free\w*"
-    r"|_Zn[wa]m\w*|_Zd[la]Pv\w*|operator (?:new|delete)\b.*"
-    r"|hak_\w+|hakmem_\w+|tiny_\w+|unified_cache_\w+|mid_(?:inuse|desc)_\w+|free_tiny_\w+|classify_ptr|mimalloc\w*"
-    r"|_?mi_\w+|_?rjem_\w+|je_\w+|jemalloc\w*|tc_\w+|tcmalloc\w*|rpmalloc\w*|rpfree|sn_\w+|snmalloc\w*)$")
+ALLOCATOR_FUNCTION = _names(
+    """
+    malloc calloc realloc reallocarray free cfree memalign posix_memalign aligned_alloc valloc pvalloc free_sized
+    free_aligned_sized malloc_usable_size malloc_trim malloc@plt calloc@plt realloc@plt free@plt
+    __libc_malloc* __libc_calloc* __libc_realloc* __libc_free* __libc_memalign* __GI___libc_malloc* __GI___libc_free*
+    _int_malloc* _int_free* _int_realloc* _int_memalign* _mid_memalign malloc_consolidate unlink_chunk sysmalloc systrim
+    tcache_* ptmalloc_* arena_get* alloc_perturb munmap_chunk mremap_chunk checked_request2size
+    _Znwm* _Znam* _ZdlPv* _ZdaPv*
+    hak_* hakmem_* tiny_* unified_cache_* mid_inuse_* mid_desc_* free_tiny_* classify_ptr
+    mi_* _mi_* mimalloc* je_* rjem_* _rjem_* jemalloc* tc_* tcmalloc* rpmalloc* rpfree sn_* snmalloc*
+    """
+)
+OPERATOR = re.compile(r"^operator (?:new|delete)\b")
 
-KERNEL_PAGE_WORK = re.compile(
-    r"^(?:clear_(?:huge_)?page|clear_subpage|clear_page_\w+|copy_page|do_anonymous_page|do_user_addr_fault|exc_page_fault"
-    r"|asm_exc_page_fault|do_page_fault|page_fault|error_entry|handle_mm_fault|__handle_mm_fault|handle_pte_fault"
-    r"|do_huge_pmd_\w+|vma_alloc_\w+|alloc_anon_folio|alloc_pages\w*|__alloc_pages\w*|get_page_from_freelist|rmqueue\w*"
-    r"|prep_new_page|post_alloc_hook|free_pcppages_bulk|free_unref_\w+|__free_\w*pages?\w*|free_frozen_\w+|release_pages"
-    r"|\w*memcg\w*|\w*mem_cgroup\w*|charge_\w+|uncharge_\w+|unmap_\w+|zap_\w+|tlb_\w+|flush_tlb\w*|native_flush_tlb\w*"
-    r"|lru_\w+|folio\w*|pagevec_\w+|page_remove_rmap|page_add_\w*rmap|mas_\w+|vma_\w+|mt_\w+|do_(?:mmap|munmap|mremap|madvise|brk)\w*"
-    r"|mprotect_\w+|change_p\w+_range\w*|change_protection|madvise_\w+|walk_\w+|__vm_munmap|mmap_region|sync_regs|pte_\w+"
-    r"|__pte_\w+|_compound_head|__mod_\w+_state|mod_\w+_state|__count_memcg_events|native_irq_return_iret"
-    r"|cgroup_rstat_updated|try_charge\w*|khugepaged\w*|collapse_\w+)(?:\.\w+)*$")
-LOCKS = re.compile(
-    r"^(?:\w*spin_lock_slowpath|native_queued_spin_lock\w*|osq_lock|rwsem_\w+|down_(?:read|write)\w*|up_(?:read|write)\w*"
-    r"|futex_\w+|do_futex|__futex_\w+|plist_\w+|mutex_(?:lock|spin)\w*|__mutex_\w+|try_to_wake_up|wake_up_q"
-    r"|(?:__GI_)?(?:___)?(?:__)?pthread_(?:mutex|rwlock|spin|cond)_\w+|__lll_lock_\w+|lll_\w+|hak_lock_\w*slow\w*"
-    r"|schedule|__schedule|sched_yield|do_sched_yield|__sched_yield)(?:\.\w+)*$")
+KERNEL_PAGE_WORK = _names(
+    """
+    clear_page* clear_huge_page clear_subpage copy_page do_anonymous_page do_user_addr_fault exc_page_fault
+    asm_exc_page_fault do_page_fault page_fault error_entry sync_regs native_irq_return_iret handle_mm_fault
+    __handle_mm_fault handle_pte_fault do_huge_pmd_* vma_alloc_* alloc_anon_folio alloc_pages* __alloc_pages*
+    __alloc_frozen_pages* alloc_frozen_pages* get_page_from_freelist rmqueue* prep_new_page post_alloc_hook
+    free_pcppages_bulk free_unref_* __free_pages* free_frozen_* release_pages *memcg* *mem_cgroup* charge_* uncharge_*
+    try_charge* unmap_* zap_* tlb_* flush_tlb* native_flush_tlb* lru_* folio* pagevec_* page_remove_rmap page_add_*
+    mas_* mt_* vma_* do_mmap* do_munmap* do_mremap* do_madvise* do_brk* mmap_region __vm_munmap mprotect_*
+    change_protection* change_pmd_range* change_pte_range* madvise_* walk_p* pte_* __pte_* __mod_*_state mod_*_state
+    __count_memcg_events cgroup_rstat_updated khugepaged* collapse_*
+    """
+)
+LOCKS = _names(
+    """
+    *spin_lock_slowpath native_queued_spin_lock* osq_lock rwsem_* down_read* down_write* up_read* up_write* mutex_lock*
+    mutex_spin* __mutex_* futex_* do_futex __futex_* plist_* try_to_wake_up wake_up_q schedule __schedule sched_yield
+    __sched_yield do_sched_yield pthread_mutex_* pthread_rwlock_* pthread_spin_* pthread_cond_* __pthread_mutex_*
+    ___pthread_mutex_* __GI___pthread_mutex_* ___pthread_rwlock_* __pthread_cond_* __lll_lock_* lll_* hak_lock_*slow*
+    """
+)
 
 COMPILER_SUFFIX = re.compile(r"(?:\.(?:constprop|isra|part|lto_priv|cold|llvm|localalias)(?:\.\d+)?)+$")
 
-ALLOCATOR, PROGRAM, KERNEL, LOADER = "allocator", "program", "kernel", "loader"
+ALLOCATOR, PROGRAM, LIBRARY, LOADER, KERNEL = "allocator", "program", "library", "loader", "kernel"
+GROUPS = (ALLOCATOR, PROGRAM, LIBRARY, LOADER, KERNEL)
 
 
 def short_name(symbol):
@@ -55,11 +74,12 @@ def group(symbol, dso=None, kernel=False):
     base = (dso or "").rsplit("/", 1)[-1]
     if ALLOCATOR_LIBRARY.match(base):
         return ALLOCATOR
-    if ALLOCATOR_FUNCTION.match(short_name(symbol).split("@")[0]):
+    plain = re.sub(r"@(?!plt).*", "", short_name(symbol))
+    if ALLOCATOR_FUNCTION.match(plain) or OPERATOR.match(plain):
         return ALLOCATOR
     if base.startswith(("ld-linux", "ld.so", "ld-2")):
         return LOADER
-    return PROGRAM
+    return LIBRARY if ".so" in base else PROGRAM
 
 
 def is_page_work(symbol):
@@ -75,10 +95,16 @@ def prepare(rows):
     prepared = []
     for rank, row in enumerate(rows, 1):
         dso = row.get("object")
-        prepared.append({
-            "name": short_name(row["symbol"]), "symbol": row["symbol"], "object": os.path.basename(dso) if dso else None,
-            "rank": rank, "share": round(row["percent"] / 100, 6),
-            "group": group(row["symbol"], dso, row.get("kernel", False))})
+        prepared.append(
+            {
+                "name": short_name(row["symbol"]),
+                "symbol": row["symbol"],
+                "object": os.path.basename(dso) if dso else None,
+                "rank": rank,
+                "share": round(row["percent"] / 100, 6),
+                "group": group(row["symbol"], dso, row.get("kernel", False)),
+            }
+        )
     return prepared
 
 
@@ -93,14 +119,21 @@ def from_costs(costs, value):
         if re.match(r"^(?:0x[0-9a-f]+|\(no symbol\)|\?\?\?)$", symbol):
             symbol = f"(no symbols: {base})"
         merged[base, symbol] = merged.get((base, symbol), 0) + number
-    rows = [{"percent": 100 * number / total, "symbol": symbol, "object": dso, "kernel": False}
-            for (dso, symbol), number in merged.items() if number] if total else []
+    rows = (
+        [
+            {"percent": 100 * number / total, "symbol": symbol, "object": dso, "kernel": False}
+            for (dso, symbol), number in merged.items()
+            if number
+        ]
+        if total
+        else []
+    )
     return sorted(rows, key=lambda row: (-row["percent"], row["symbol"]))
 
 
 def shares(rows):
     """How the whole divides: {"allocator": .., "program": .., "kernel": .., "page work": .., "locks": ..}."""
-    result = {ALLOCATOR: 0.0, PROGRAM: 0.0, KERNEL: 0.0, LOADER: 0.0, "page work": 0.0, "locks": 0.0, "listed": 0.0}
+    result = dict.fromkeys((*GROUPS, "page work", "locks", "listed"), 0.0)
     for row in rows:
         result[row["group"]] += row["share"]
         result["listed"] += row["share"]
@@ -134,6 +167,13 @@ def join(time_rows, miss_rows):
     for row in time_rows:
         miss = index.find(row)
         ratio = row["share"] / miss["share"] if miss and miss["share"] else None
-        joined.append({**row, "time_share": row["share"], "miss_share": miss["share"] if miss else None,
-                       "miss_rank": miss["rank"] if miss else None, "ratio": ratio})
+        joined.append(
+            {
+                **row,
+                "time_share": row["share"],
+                "miss_share": miss["share"] if miss else None,
+                "miss_rank": miss["rank"] if miss else None,
+                "ratio": ratio,
+            }
+        )
     return joined

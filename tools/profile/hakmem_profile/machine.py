@@ -32,8 +32,19 @@ def _cpuinfo():
     return fields
 
 
-def clock():
-    """The nominal clock in Hz, or None: the highest of what the kernel and the processor's name say."""
+def measured_clock(measure):
+    """The clock in Hz as hakmem-measure finds it; None without that helper."""
+    if not measure:
+        return None
+    try:
+        done = subprocess.run([measure, "clock"], capture_output=True, text=True, timeout=20, check=True)
+        return float(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def nominal_clock():
+    """The nominal clock in Hz, or None: what the kernel or the processor's name says."""
     candidates = []
     for path in ("base_frequency", "cpuinfo_max_freq"):
         text = _read(f"/sys/devices/system/cpu/cpu0/cpufreq/{path}").strip()
@@ -49,8 +60,9 @@ def clock():
     return max(candidates, default=None)
 
 
-def describe():
+def describe(measure=None):
     """What a report says about where it was made."""
+    measured = measured_clock(measure)
     info = _cpuinfo()
     system = dict(re.findall(r'^(\w+)="?(.*?)"?$', _read("/etc/os-release"), re.M))
     memory = re.search(r"MemTotal:\s+(\d+) kB", _read("/proc/meminfo"))
@@ -61,7 +73,8 @@ def describe():
         "processor": info.get("model name") or info.get("cpu") or platform.machine(),
         "architecture": platform.machine(),
         "processors": os.cpu_count(),
-        "clock": clock(),
+        "clock": measured or nominal_clock(),
+        "clock_measured": measured is not None,
         "virtual": "hypervisor" in info.get("flags", "").split(),
         "memory": int(memory.group(1)) * 1024 if memory else None,
         "system": system.get("PRETTY_NAME", platform.system()),
@@ -75,8 +88,9 @@ def describe():
 
 def _version(command):
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(r"\d+(?:\.\d+)+\S*", done.stdout + done.stderr)
@@ -86,7 +100,10 @@ def _version(command):
 def tools():
     """{tool: version} of those that are there and run; None for the others."""
     found = {}
-    for tool, command in (("perf", ["perf", "--version"]), ("valgrind", ["valgrind", "--version"]),
-                          ("strace", ["strace", "--version"])):
+    for tool, command in (
+        ("perf", ["perf", "--version"]),
+        ("valgrind", ["valgrind", "--version"]),
+        ("strace", ["strace", "--version"]),
+    ):
         found[tool] = _version(command) if shutil.which(tool) else None
     return found

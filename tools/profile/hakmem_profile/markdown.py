@@ -2,6 +2,7 @@
 """The report as Markdown: readable as it is, and in any viewer."""
 
 from .figures import count, percent, seconds, significant, size
+from .functions import GROUPS
 
 MARK = {True: "[x]", False: "[ ]", None: "[?]"}
 STATE = {"holds": "**holds**", "fails": "does not hold", "open": "open"}
@@ -13,8 +14,10 @@ def _cell(text):
 
 def _table(header, rows, align=None):
     align = align or "l" + "r" * (len(header) - 1)
-    lines = ["| " + " | ".join(map(_cell, header)) + " |",
-             "|" + "|".join("---:" if a == "r" else "---" for a in align) + "|"]
+    lines = [
+        "| " + " | ".join(map(_cell, header)) + " |",
+        "|" + "|".join("---:" if a == "r" else "---" for a in align) + "|",
+    ]
     lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
@@ -39,9 +42,10 @@ def _verdict(d):
     lines = [f"## Verdict: {v['title']}\n", v["text"] + "\n"]
     if v["also"]:
         lines.append("Also: " + ", ".join(a["title"] for a in v["also"]) + ".\n")
-    if v["case"] != "undecided":
-        lines.append(f"Confidence {v['confidence']:.2f} ({v['level']})" +
-                     ("." if not v["reasons"] else ": 0.95, less for"))
+    if v["case"] != "undecided" or v["confidence"]:
+        lines.append(
+            f"Confidence {v['confidence']:.2f} ({v['level']})" + ("." if not v["reasons"] else ": 0.95, less for")
+        )
         lines += [f"- {r['text']} (× {r['factor']:.2f})" for r in v["reasons"]]
         lines.append("")
     lines += [note + "\n" for note in v["notes"]]
@@ -60,17 +64,42 @@ def _comparison(d):
     operations = d["operations"]
     rows = []
     for r in d["comparison"]:
-        rows.append([r["name"], seconds(r["wall"]), "–" if r["spread"] is None else "±" + percent(r["spread"]),
-                     "–" if r["ratio"] is None else f"{r['ratio']:.2f}",
-                     count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
-                     seconds(r["user"]), seconds(r["sys"]), size(r["peak_rss"]), count(r["page_faults"]),
-                     _calls_per_operation(r, operations), percent(r["allocator_share"])])
-    header = ["allocator", "time", "spread", "ratio", "operations/s", "user", "kernel", "peak RSS", "page faults",
-              "system calls per 1000 operations", "time in the allocator"]
+        rows.append(
+            [
+                r["name"],
+                seconds(r["wall"]),
+                "–" if r["spread"] is None else "±" + percent(r["spread"]),
+                "–" if r["ratio"] is None else f"{r['ratio']:.2f}",
+                count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
+                seconds(r["user"]),
+                seconds(r["sys"]),
+                size(r["peak_rss"]),
+                count(r["page_faults"]),
+                _calls_per_operation(r, operations),
+                percent(r["allocator_share"]),
+            ]
+        )
+    header = [
+        "allocator",
+        "time",
+        "spread",
+        "ratio",
+        "operations/s",
+        "user",
+        "kernel",
+        "peak RSS",
+        "page faults",
+        "system calls per 1000 operations",
+        "time in the allocator",
+    ]
     text = "## Time and memory\n\n" + _table(header, rows)
     if len(d["comparison"][0]["walls"]) > 1:
-        text += f"\nMedians of {len(d['comparison'][0]['walls'])} interleaved runs; the spread is half the range. " \
-                "A ratio above 1 is slower than the first line.\n"
+        text += (
+            f"\nMedians of {len(d['comparison'][0]['walls'])} interleaved runs; the spread is half the range, "
+            "of five or more runs without the "
+            "fastest and the slowest. "
+            "A ratio above 1 is slower than the first line.\n"
+        )
     if operations:
         text += f"\nOperations: {count(operations['count'])} ({operations['source']}).\n"
     return text
@@ -89,9 +118,12 @@ def _budget(d):
         return None
     rows = [[b["cause"], percent(b["middle"]), percent(b["low"]), percent(b["high"])] for b in d["budget"]]
     costs = "; ".join(f"{c['event']} {significant(c['low'])} to {significant(c['high'])}" for c in d["costs"])
-    simulated = " Counts are simulated, cycles are processor time times the nominal clock." if d["simulated"] else ""
-    return ("## Where the cycles go\n\n" + _table(["cause", "share", "at least", "at most"], rows) +
-            f"\nEvents times a range of cycles each ({costs}).{simulated}\n")
+    simulated = " Counts are simulated, cycles are processor time times the clock." if d["simulated"] else ""
+    return (
+        "## Where the cycles go\n\n"
+        + _table(["cause", "share", "at least", "at most"], rows)
+        + f"\nEvents times a range of cycles each ({costs}).{simulated}\n"
+    )
 
 
 def _cases(d):
@@ -117,18 +149,28 @@ def _counters(d):
     for c in d["counters"]:
         value = count(c["value"]) + (f" {c['unit']}" if c["unit"] else "") if c["value"] is not None else c["status"]
         running = "simulated" if c["simulated"] else "" if c["running"] is None else f"{c['running']:.2f} %"
-        rows.append([c["name"], value, significant(c["per_operation"]) if c["per_operation"] is not None else "–", running])
+        rows.append(
+            [c["name"], value, significant(c["per_operation"]) if c["per_operation"] is not None else "–", running]
+        )
     text = "## Counters\n\n" + _table(["event", "count", "per operation", "counting"], rows)
     if d["rates"]:
         rows = []
         for r in d["rates"]:
             value = f"{r['value']:.2f}" if r["kind"] == "number" else percent(r["value"], 2)
-            rows.append([r["name"], value, f"{count(r['part'])} of {count(r['whole'])}",
-                         significant(r["per_1000_instructions"]) if r["per_1000_instructions"] is not None else "–",
-                         "simulated" if r["simulated"] else ""])
+            rows.append(
+                [
+                    r["name"],
+                    value,
+                    f"{count(r['part'])} of {count(r['whole'])}",
+                    significant(r["per_1000_instructions"]) if r["per_1000_instructions"] is not None else "–",
+                    "simulated" if r["simulated"] else "",
+                ]
+            )
         text += "\n" + _table(["rate", "value", "of", "per 1000 instructions", ""], rows, "lrrrl")
-        text += "\nA rate is no cost: a high one of a few events is nothing, a low one of many may be everything. " \
-                "The budget above weighs them.\n"
+        text += (
+            "\nA rate is no cost: a high one of a few events is nothing, a low one of many may be everything. "
+            "The budget above weighs them.\n"
+        )
     return text
 
 
@@ -139,8 +181,9 @@ def _functions(d):
     text = "## Functions\n\n"
     keys = [c["key"] for c in table["columns"]]
     has_misses = "misses" in keys
-    header = ["#", "function", "belongs to"] + [c["label"] + (" (simulated)" if c["simulated"] else "")
-                                                for c in table["columns"]]
+    header = ["#", "function", "belongs to"] + [
+        c["label"] + (" (simulated)" if c["simulated"] else "") for c in table["columns"]
+    ]
     if has_misses:
         header += ["miss rank", "time/miss"]
 
@@ -158,13 +201,16 @@ def _functions(d):
         text += f"\n{table['left_out']} more functions are left out.\n"
     if table["kernel"]:
         text += "\n### The kernel's part\n\n" + _table(header, [line(r) for r in table["kernel"]], align)
-    rows = [[c["label"]] + [percent(table["divided"][c["key"]][g], 2) for g in ("allocator", "program", "loader", "kernel",
-                                                                                "page work", "locks")]
-            for c in table["columns"]]
-    text += "\n" + _table(["share of", "allocator", "program", "loader", "kernel", "of it page work", "locks and waits"], rows)
+    rows = [
+        [c["label"]] + [percent(table["divided"][c["key"]][g], 2) for g in (*GROUPS, "page work", "locks")]
+        for c in table["columns"]
+    ]
+    text += "\n" + _table(["share of", *GROUPS, "of it page work", "locks and waits"], rows)
     if has_misses:
-        text += "\nTime/miss is a function's share of the time by its share of the misses. High means that cache misses do " \
-                "not explain its time; it does not tell what does: instructions, mispredictions, stores or dependencies.\n"
+        text += (
+            "\nTime/miss is a function's share of the time by its share of the misses. High means that cache misses do "
+            "not explain its time; it does not tell what does: instructions, mispredictions, stores or dependencies.\n"
+        )
     return text
 
 
@@ -172,12 +218,23 @@ def _sizes(d):
     s = d["sizes"]
     if not s:
         return None
-    rows = [[f"up to {size(c['upto'])}" if c["upto"] >= 1024 else f"up to {c['upto']}", count(c["count"]),
-             percent(c["share"]), "#" * round(40 * c["share"])] for c in s["classes"]]
+    rows = [
+        [
+            f"up to {size(c['upto'])}" if c["upto"] >= 1024 else f"up to {c['upto']}",
+            count(c["count"]),
+            percent(c["share"]),
+            "#" * round(40 * c["share"]),
+        ]
+        for c in s["classes"]
+    ]
     text = "## Allocations by size class\n\n"
-    text += (f"{count(s['allocations'])} allocations ({count(s['callocs'])} calloc, {count(s['aligned'])} aligned), "
-             f"{count(s['reallocs'])} reallocs, {count(s['frees'])} frees, {size(s['bytes'])} asked for in all, "
-             f"{significant(s['mean'])} bytes on average" if s["mean"] else "No allocations at all")
+    text += (
+        f"{count(s['allocations'])} allocations ({count(s['callocs'])} calloc, {count(s['aligned'])} aligned), "
+        f"{count(s['reallocs'])} reallocs, {count(s['frees'])} frees, {size(s['bytes'])} asked for in all, "
+        f"{significant(s['mean'])} bytes on average"
+        if s["mean"]
+        else "No allocations at all"
+    )
     text += f"; {s['processes']} process{'es' if s['processes'] != 1 else ''}.\n\n"
     return text + (_table(["bytes", "calls", "share", ""], rows, "rrrl") if rows else "")
 
@@ -186,8 +243,10 @@ def _calls(d):
     if not d["system_calls"]:
         return None
     names = list(d["system_calls"])
-    calls = sorted({c for name in names for c in d["system_calls"][name]["calls"]},
-                   key=lambda c: -max(d["system_calls"][n]["calls"].get(c, 0) for n in names))[:15]
+    calls = sorted(
+        {c for name in names for c in d["system_calls"][name]["calls"]},
+        key=lambda c: -max(d["system_calls"][n]["calls"].get(c, 0) for n in names),
+    )[:15]
     rows = [[f"`{c}`"] + [count(d["system_calls"][n]["calls"].get(c, 0)) for n in names] for c in calls]
     rows.append(["all"] + [count(d["system_calls"][n]["total"]) for n in names])
     return "## System calls\n\n" + _table(["call"] + names, rows)
@@ -206,13 +265,20 @@ def _method(d):
     m = d["machine"]
     if m:
         virtual = ", virtual machine" if m["virtual"] else ""
-        lines.append(f"{m['date']}; {m['processor']}, {m['processors']} processors{virtual}; {m['system']}, kernel "
-                     f"{m['kernel']}, {m['libc']}; huge pages {m['huge_pages']}; load {m['load']} at the start.\n")
+        lines.append(
+            f"{m['date']}; {m['processor']}, {m['processors']} processors{virtual}; {m['system']}, kernel "
+            f"{m['kernel']}, {m['libc']}; huge pages {m['huge_pages']}; load {m['load']} at the start.\n"
+        )
     if d["tools"]:
-        lines.append("Tools: " + ", ".join(f"{tool} {version or '(not there)'}" for tool, version in d["tools"].items()) +
-                     f"; hakmem profile {d['version']}.\n")
+        lines.append(
+            "Tools: "
+            + ", ".join(f"{tool} {version or '(not there)'}" for tool, version in d["tools"].items())
+            + f"; hakmem profile {d['version']}.\n"
+        )
     lines.append("### Thresholds\n")
-    rows = [[t["name"], percent(t["value"], 0) if t["unit"] == "share" else significant(t["value"]), t["why"]]
-            for t in d["thresholds"]]
+    rows = [
+        [t["name"], percent(t["value"], 0) if t["unit"] == "share" else significant(t["value"]), t["why"]]
+        for t in d["thresholds"]
+    ]
     lines.append(_table(["indicator", "threshold", "why"], rows, "lrl"))
     return "\n".join(lines)

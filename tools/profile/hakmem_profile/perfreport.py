@@ -71,30 +71,36 @@ def parse(text, source):
             elif COLUMNS.match(line):
                 match = SEPARATED.match(line)
                 separator = match.group(1) if match else None
-                names = line.lstrip("# ").split(separator) if separator else re.split(r"\s{2,}", line.lstrip("# ").strip())
+                names = (
+                    line.lstrip("# ").split(separator) if separator else re.split(r"\s{2,}", line.lstrip("# ").strip())
+                )
                 columns = [name.strip() for name in names]
             continue
         if not line.strip():
             continue
         if not ROW.match(line):
             if table is None and not tables:
-                raise InputError(source, number, "not the output of perf report: no line \"# Samples\" before this one")
+                raise InputError(source, number, 'not the output of perf report: no line "# Samples" before this one')
             if _is_call_graph(line):
                 continue
             raise InputError(source, number, f"not a row of perf report: {line.strip()[:60]!r}")
         if table is None:
-            raise InputError(source, number, "a row before any line \"# Samples: ... of event ...\"")
+            raise InputError(source, number, 'a row before any line "# Samples: ... of event ..."')
         _add_row(table, line, columns, separator, source, number)
     if not tables:
-        raise InputError(source, max(1, len(lines)), "not the output of perf report: no line \"# Samples\"")
+        raise InputError(source, max(1, len(lines)), 'not the output of perf report: no line "# Samples"')
     for table in tables:
         if not table.rows:
             raise InputError(source, table.line, f"no function follows the header of event {table.event!r}")
         table.rows.sort(key=lambda row: -row["percent"])
         total = sum(row["percent"] for row in table.rows)
         if total > 101:
-            raise InputError(source, table.line, f"the shares of {table.event!r} add up to {total:.1f} %; "
-                             "perf report must be run with --no-children and one command's data")
+            raise InputError(
+                source,
+                table.line,
+                f"the shares of {table.event!r} add up to {total:.1f} %; "
+                "perf report must be run with --no-children and one command's data",
+            )
     return tables
 
 
@@ -122,7 +128,7 @@ def _add_row(table, line, columns, separator, source, number):
         rest = shares.group(3)
         match = SYMBOL.search(rest)
         if match:
-            kernel, symbol, before = match.group(1) == "k", match.group(2), rest[:match.start()].strip()
+            kernel, symbol, before = match.group(1) == "k", match.group(2), rest[: match.start()].strip()
         elif columns and len(columns) > 2:
             raise InputError(source, number, f"truncated: no symbol in {line.strip()[:60]!r}")
         else:

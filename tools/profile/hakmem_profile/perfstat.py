@@ -21,8 +21,9 @@ NOTHING = {"<not supported>": "not supported", "<not counted>": "not counted"}
 UNITS = "msec|ns|Joules|Watts|C|MiB|GiB|MB|GB|KB|Bytes|bytes|cycles/sec"
 EVENT = re.compile(
     rf"^\s*(?P<value><not supported>|<not counted>|{NUMBER})\s+(?:(?P<unit>{UNITS})\s+)?"
-    r"(?P<event>[A-Za-z_][^\s#]*(?:\s[^\s#()]+)*?)\s*(?:\s#(?P<metric>.*?))?"
-    r"(?:\s*\(\s*\+-\s*(?P<spread>[0-9.,]+)\s*%\s*\))?(?:\s*\(\s*(?P<running>[0-9.,]+)\s*%\s*\))?\s*$")
+    r"(?P<event>[A-Za-z_][^\s#]*(?:\s[^\s#()\[\]]+)*?)(?:\s\((?P<old_unit>msec)\))?\s*(?:\s#(?P<metric>.*?))?"
+    r"(?:\s*\(\s*\+-\s*(?P<spread>[0-9.,]+)\s*%\s*\))?(?:\s*[\[(]\s*(?P<running>[0-9.,]+)\s*%\s*[\])])?\s*$"
+)
 TIME = re.compile(rf"^\s*({NUMBER})(?:\s*\+-\s*({NUMBER}))?\s+seconds\s+(time elapsed|user|sys)\b")
 METRIC_ONLY = re.compile(r"^\s*(?:Topdown\w+.*)?#|^\s*Topdown\w+")
 
@@ -54,8 +55,14 @@ class Stat:
 
     def add(self, raw, value, status, running, spread=None, unit=None):
         name = base_name(raw)
-        entry = {"value": value, "status": status, "running": running, "spread": spread, "unit": unit,
-                 "user_only": user_only(raw)}
+        entry = {
+            "value": value,
+            "status": status,
+            "running": running,
+            "spread": spread,
+            "unit": unit,
+            "user_only": user_only(raw),
+        }
         known = self.events.get(name)
         if known and known["value"] is not None:
             # The same event of both kinds of cores of a hybrid processor, or asked for twice.
@@ -76,8 +83,10 @@ class Stat:
 
     def lowest_running(self):
         """The smallest percentage of time that a counter which gave a value was counting."""
-        return min((e["running"] for e in self.events.values() if e["value"] is not None and e["running"] is not None),
-                   default=None)
+        return min(
+            (e["running"] for e in self.events.values() if e["value"] is not None and e["running"] is not None),
+            default=None,
+        )
 
 
 def parse(text, source):
@@ -89,13 +98,16 @@ def parse(text, source):
             return _parse_json(lines, number, source)
         if _csv_separator(line):
             return _parse_csv(lines, number, source)
-    raise InputError(source, max(1, len(lines)),
-                     "not the output of perf stat: no line \"Performance counter stats for\", no CSV and no JSON")
+    raise InputError(
+        source,
+        max(1, len(lines)),
+        'not the output of perf stat: no line "Performance counter stats for", no CSV and no JSON',
+    )
 
 
 def _parse_text(lines, header, source):
     stat = Stat(source)
-    stat.program_output = lines[:header - 1]
+    stat.program_output = lines[: header - 1]
     match = HEADER.match(lines[header - 1])
     stat.command = match.group(1).strip("'")
     stat.runs = int(match.group(2) or 1)
@@ -116,7 +128,7 @@ def _parse_text(lines, header, source):
         elif line.strip() and not METRIC_ONLY.match(line):
             _add_text_event(stat, line, number)
     if stat.elapsed is None:
-        raise InputError(source, len(lines), "truncated: the file ends before \"seconds time elapsed\"")
+        raise InputError(source, len(lines), 'truncated: the file ends before "seconds time elapsed"')
     if not stat.events:
         raise InputError(source, header, "no event follows this line")
     return stat
@@ -126,7 +138,7 @@ def _add_text_event(stat, line, number):
     match = EVENT.match(line)
     if not match:
         raise InputError(stat.source, number, f"not a line of perf stat: {line.strip()[:60]!r}")
-    value, unit = match["value"], match["unit"]
+    value, unit = match["value"], match["unit"] or match["old_unit"]
     status = NOTHING.get(value, "counted")
     if status != "counted":
         value = None
@@ -141,22 +153,26 @@ def _add_text_event(stat, line, number):
 
 def _csv_separator(line):
     """The separator of a line of perf stat -x, or None."""
-    match = re.match(r"^(?:<not supported>|<not counted>|[0-9]+(?:[.,][0-9]+)?)([,;:|\t~])([^,;:|\t~]*)\1[A-Za-z_]", line)
+    match = re.match(
+        r"^(?:<not supported>|<not counted>|[0-9]+(?:[.,][0-9]+)?)([,;:|\t~])([^,;:|\t~]*)\1[A-Za-z_]", line
+    )
     return match.group(1) if match else None
 
 
 def _parse_csv(lines, first, source):
     stat = Stat(source)
-    stat.program_output = [line for line in lines[:first - 1] if not line.startswith("#")]
+    stat.program_output = [line for line in lines[: first - 1] if not line.startswith("#")]
     separator = _csv_separator(lines[first - 1])
-    for number, line in enumerate(lines[first - 1:], first):
+    for number, line in enumerate(lines[first - 1 :], first):
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split(separator)
         if len(fields) >= 3 and not fields[0] and not fields[2]:
             continue  # a metric of its own
         if len(fields) < 5 or not fields[2]:
-            raise InputError(source, number, f"truncated: {len(fields)} fields of the 5 that perf stat -x{separator} prints")
+            raise InputError(
+                source, number, f"truncated: {len(fields)} fields of the 5 that perf stat -x{separator} prints"
+            )
         status = NOTHING.get(fields[0], "counted")
         # -r adds the spread, as "0.13%", before the time that the counter ran.
         spread = fields.pop(3) if fields[3].endswith("%") else None
@@ -175,8 +191,8 @@ def _parse_csv(lines, first, source):
 
 def _parse_json(lines, first, source):
     stat = Stat(source)
-    stat.program_output = lines[:first - 1]
-    for number, line in enumerate(lines[first - 1:], first):
+    stat.program_output = lines[: first - 1]
+    for number, line in enumerate(lines[first - 1 :], first):
         if not line.strip():
             continue
         try:

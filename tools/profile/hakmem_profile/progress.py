@@ -20,7 +20,7 @@ class Progress:
             except OSError:
                 width = 80
             line = f"hakmem profile: {self.done}/{self.steps} {text}"
-            self.stream.write("\r\x1b[K" + line[:width - 1])
+            self.stream.write("\r\x1b[K" + line[: width - 1])
             self.stream.flush()
 
     def clear(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Judges output that was collected elsewhere: perf stat and perf report as text, or a file of callgrind or cachegrind."""
+"""Judges output that was collected elsewhere: perf stat and perf report as text, or callgrind files."""
 
 import re
 
@@ -17,8 +17,11 @@ def read(path):
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     if b"\0" in data:
-        raise InputError(path, data[:data.index(b"\0")].count(b"\n") + 1,
-                         "binary data; perf.data must go through perf report --stdio first")
+        raise InputError(
+            path,
+            data[: data.index(b"\0")].count(b"\n") + 1,
+            "binary data; perf.data must go through perf report --stdio first",
+        )
     return data.decode("utf-8", errors="replace")
 
 
@@ -62,19 +65,31 @@ def replay(stat_path, report_paths, operations=None, clock=None):
         e.miss_samples = next((c[4] for c in columns if c[0] == "misses"), None)
     else:
         table = None
-        notes.append("No perf report was given: there is no table of functions, and nothing says how much of the time "
-                     "is the allocator's (--report FILE).")
+        notes.append(
+            "No perf report was given: there is no table of functions, and nothing says how much of the time "
+            "is the allocator's (--report FILE)."
+        )
     for key, label, _, simulated, samples in columns:
         if not simulated and samples is not None and samples < 1000:
-            notes.append(f"{samples} samples of {label}: shares below {100 * 10 / samples:.1f} % rest on fewer than ten.")
+            notes.append(
+                f"{samples} samples of {label}: shares below {100 * 10 / samples:.1f} % rest on fewer than ten."
+            )
     if e.runs == 1:
         notes.append("One run: how stable it is cannot be told.")
     if e.operations is None:
         notes.append("The number of operations is not known (--ops N): no figures per operation.")
     entries = document.counters(e, stat)
     return e, {
-        "program": [], "command": (stat.command if stat else costs.command) or "", "comparison": [], "counters": entries,
-        "rates": document.rates(e), "functions": table, "sizes": None, "system_calls": {}, "machine": None, "tools": {},
+        "program": [],
+        "command": (stat.command if stat else costs.command) or "",
+        "comparison": [],
+        "counters": entries,
+        "rates": document.rates(e),
+        "functions": table,
+        "sizes": None,
+        "system_calls": {},
+        "machine": None,
+        "tools": {},
         "quality": document.counter_notes(entries) + notes,
     }
 
@@ -85,7 +100,9 @@ def _columns(report_paths, costs):
     columns = []
     for table in tables:
         event = perfreport.base_event(table.event)
-        key = {"cache-misses": "misses", "LLC-load-misses": "misses", "branch-misses": "mispredictions"}.get(event, event)
+        key = {"cache-misses": "misses", "LLC-load-misses": "misses", "branch-misses": "mispredictions"}.get(
+            event, event
+        )
         is_time = event in ("cycles", "cpu-cycles", "cpu-clock", "task-clock")
         if is_time:
             key, label = "time", f"time ({event})"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs the program: once for the user to see, then timed, interleaved over the allocators.
 
-Interleaved, because a machine drifts: whoever is measured last would pay for the heat of the others.  Every round runs each
-allocator once, and each round begins with another one.
+Interleaved, because a machine drifts: whoever is measured last would pay for the heat of the others.  Every round
+runs each allocator once, and each round begins with another one.
 """
 
 import os
@@ -19,6 +19,7 @@ from .errors import UsageError
 @dataclass
 class Run:
     """One run: seconds, bytes and counts; `status` as a shell would say it, 128 + n for a signal."""
+
     wall: float
     user: float
     sys: float
@@ -163,8 +164,13 @@ class Runner:
         reader, writer = os.pipe()
         command = [self.measure, str(writer), allocator.preload_value(), *self.program]
         with os.fdopen(reader) as results:
-            child = subprocess.Popen(command, stdin=self.input.rewound(), stdout=subprocess.DEVNULL,
-                                     stderr=subprocess.DEVNULL, pass_fds=[writer])
+            child = subprocess.Popen(
+                command,
+                stdin=self.input.rewound(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[writer],
+            )
             os.close(writer)
             self.guard.wait(child)
             # A background process that the program left behind cannot hold this pipe: the helper closes it on exec.
@@ -172,23 +178,48 @@ class Runner:
             fields = results.readline().split() if ready else []
         self.guard.check()
         if len(fields) != 9:
-            raise UsageError(f"{self.program[0]}: cannot be run again" +
-                             (f": {os.strerror(int(fields[1]))}" if len(fields) == 2 else ""))
+            raise UsageError(
+                f"{self.program[0]}: cannot be run again"
+                + (f": {os.strerror(int(fields[1]))}" if len(fields) == 2 else "")
+            )
         wall, user, system, rss, minor, major, voluntary, involuntary, status = map(int, fields)
-        return Run(wall / 1e9, user / 1e6, system / 1e6, rss * 1024, minor, major, voluntary, involuntary,
-                   shell_status(os.waitstatus_to_exitcode(status)))
+        return Run(
+            wall / 1e9,
+            user / 1e6,
+            system / 1e6,
+            rss * 1024,
+            minor,
+            major,
+            voluntary,
+            involuntary,
+            shell_status(os.waitstatus_to_exitcode(status)),
+        )
 
     def _by_itself(self, allocator):
         start = time.monotonic()
-        child = subprocess.Popen(self.program, env=allocator.environment(), stdin=self.input.rewound(),
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            self.program,
+            env=allocator.environment(),
+            stdin=self.input.rewound(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self.guard.child = child
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.monotonic() - start
         self.guard.child = None
         child.returncode = os.waitstatus_to_exitcode(status)
-        return Run(wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, usage.ru_minflt, usage.ru_majflt,
-                   usage.ru_nvcsw, usage.ru_nivcsw, shell_status(child.returncode))
+        return Run(
+            wall,
+            usage.ru_utime,
+            usage.ru_stime,
+            usage.ru_maxrss * 1024,
+            usage.ru_minflt,
+            usage.ru_majflt,
+            usage.ru_nvcsw,
+            usage.ru_nivcsw,
+            shell_status(child.returncode),
+        )
 
 
 def interleaved(allocators, rounds):

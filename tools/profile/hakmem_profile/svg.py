@@ -14,16 +14,20 @@ def _text(x, y, text, style="", anchor="start"):
 
 def _rect(x, y, width, height, style, title=None):
     inner = f"<title>{escape(title)}</title>" if title else ""
-    return (f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(0.0, width):.1f}" height="{height:.1f}" rx="2" class="{style}">'
-            f"{inner}</rect>")
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(0.0, width):.1f}" height="{height:.1f}" rx="2" class="{style}">'
+        f"{inner}</rect>"
+    )
 
 
 def _svg(height, label, body, width=WIDTH):
-    return (f'<svg viewBox="0 0 {width} {height:.0f}" role="img" aria-label="{escape(label)}">' + "".join(body) + "</svg>")
+    return (
+        f'<svg viewBox="0 0 {width} {height:.0f}" role="img" aria-label="{escape(label)}">' + "".join(body) + "</svg>"
+    )
 
 
 def _shorten(text, limit=20):
-    return text if len(text) <= limit else text[:limit - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def bars(rows, label):
@@ -40,8 +44,10 @@ def bars(rows, label):
         if row.get("high") is not None and row["high"] > row["low"]:
             low, high = (LABEL + room * row[key] / highest for key in ("low", "high"))
             middle = y + ROW / 2
-            body.append(f'<path d="M{low:.1f} {middle - 5}v10M{low:.1f} {middle}H{high:.1f}M{high:.1f} {middle - 5}v10" '
-                        'class="whisker"/>')
+            body.append(
+                f'<path d="M{low:.1f} {middle - 5}v10M{low:.1f} {middle}H{high:.1f}M{high:.1f} {middle - 5}v10" '
+                'class="whisker"/>'
+            )
             end = max(end, high - LABEL)
         body.append(_text(LABEL + end + 8, y + 19, row["text"], "value"))
     return _svg(len(rows) * ROW, label, body)
@@ -104,5 +110,7 @@ def columns(rows, label):
 def small(share, style, full=0.5):
     """A bar for a table's cell; `full` is the share that fills it."""
     width = 90 * min(1.0, (share or 0) / full)
-    return f'<svg viewBox="0 0 90 10" class="small" aria-hidden="true"><rect width="{width:.1f}" height="10" rx="2" ' \
-           f'class="{style}"/></svg>'
+    return (
+        f'<svg viewBox="0 0 90 10" class="small" aria-hidden="true"><rect width="{width:.1f}" height="10" rx="2" '
+        f'class="{style}"/></svg>'
+    )

@@ -3,8 +3,8 @@
 
 The original analysis read single rates (IPC, cache-miss rate) and a ratio of shares.  Rates are not costs: 2.38 % of
 branches mispredicted is "good" and may be a quarter of all cycles; 49.57 % of iTLB loads missed is "high" and may be
-nothing.  So every cause is first turned into cycles, by a cost per event that no current processor is far from, and cases
-are decided on their share of all cycles.  The costs are ranges, and so are the shares.
+nothing.  So every cause is first turned into cycles, by a cost per event that no current processor is far from, and
+cases are decided on their share of all cycles.  The costs are ranges, and so are the shares.
 
 A case has required indicators, which all must hold, and supporting ones, which only raise or lower the confidence.  An
 indicator that was not measured is unknown, not false: a case with an unknown required indicator stays open.
@@ -47,8 +47,10 @@ THRESHOLDS = {
     "kernel share": (0.20, "share", "of the processor time"),
     "page-work share": (0.10, "share", "of the processor time: faults, clearing and freeing of pages"),
     "lock share": (0.10, "share", "of the time in functions that lock, wait and wake"),
-    "switches per second": (1000, "count", "voluntary switches: threads that wait for one another"),
+    "switches per second": (1000, "count", "voluntary switches in futex calls: threads that wait for one another"),
 }
+
+LEAST_CONFIDENCE = 0.30  # below it the verdict is "undecided", whatever the indicators say
 
 PAGE_FAULT_SECONDS = (0.25e-6, 1.0e-6)
 ALLOCATION_SECONDS = (5e-9, 40e-9)  # of one call: from the fast path of a good allocator to glibc's slow cases
@@ -129,6 +131,7 @@ class Verdict:
 
 # ---- the budget --------------------------------------------------------------------------------------------------
 
+
 def budget(e):
     """[(cause, low, middle, high)]: shares of all cycles; the last is what no cause explains.  [] without cycles."""
     if not e.cycles or not e.instructions:
@@ -169,6 +172,7 @@ def _middle(parts, cause):
 
 # ---- the cases ---------------------------------------------------------------------------------------------------
 
+
 def _indicator(name, relation, value, required=True, note="", threshold=None, simulated=False):
     limit, unit, _ = THRESHOLDS[threshold or name]
     return Indicator(name, relation, limit, unit, value, required, note, simulated)
@@ -195,8 +199,10 @@ def page_work(e):
         return e.page_work_share, "sum over the kernel's functions for pages"
     if e.page_faults is not None and e.cpu:
         middle = sum(PAGE_FAULT_SECONDS) / 2 * e.page_faults / e.cpu
-        return min(middle, e.kernel_time if e.kernel_time is not None else 1.0), \
-            f"estimated: {significant(e.page_faults)} page faults of 0.25 to 1 µs"
+        return (
+            min(middle, e.kernel_time if e.kernel_time is not None else 1.0),
+            f"estimated: {significant(e.page_faults)} page faults of 0.25 to 1 µs",
+        )
     if e.kernel_time is not None:
         return min(e.kernel_time, 1.0), "at most the whole kernel time"
     return None, ""
@@ -219,7 +225,6 @@ def examine(e):
     front_misses = None
     if e.l1i_misses is not None or e.itlb_misses is not None:
         front_misses = e.per_kilo_instruction((e.l1i_misses or 0) + 20 * (e.itlb_misses or 0))
-    switches = ratio(e.voluntary_switches, e.wall)
     hot = min(e.hot_ratios) if e.hot_ratios else None
     branches_simulated = _simulated(e, "branch_misses", "cycles")
     misses_simulated = _simulated(e, "l1d_misses", "cache_misses", "cycles")
@@ -228,74 +233,200 @@ def examine(e):
         return _indicator("instructions per cycle", "<", e.ipc, threshold="low IPC", simulated=ipc_simulated)
 
     cases = [
-        Case("not-allocator", [
-            _indicator("time inside the allocator", "<", share, note=share_note, threshold="allocator share"),
-            _indicator("kernel page work", "<", pages, note=pages_note, threshold="page-work share"),
-            _indicator("time in locks and waits", "<", e.lock_share, required=False, threshold="lock share"),
-        ]),
-        Case("instructions", [
-            _indicator("instructions per cycle", ">=", e.ipc, threshold="high IPC", simulated=ipc_simulated),
-            _indicator("cycles that the instructions need", ">=", _middle(parts, "instructions"),
-                       threshold="retiring share", simulated=ipc_simulated),
-            _indicator("instructions per operation", ">=", e.per_operation(e.instructions), required=False,
-                       note="of the whole program, its own loop included",
-                       simulated=_simulated(e, "instructions")),
-        ], _share(parts, "instructions")),
-        Case("mispredictions", [
-            _indicator("cycles lost to mispredictions", ">=", _middle(parts, "mispredictions"),
-                       threshold="misprediction share", simulated=branches_simulated),
-            _indicator("mispredictions per 1000 instructions", ">=", e.per_kilo_instruction(e.branch_misses),
-                       simulated=branches_simulated),
-            _indicator("mispredictions per operation", ">=", e.per_operation(e.branch_misses), required=False,
-                       simulated=branches_simulated),
-        ], _share(parts, "mispredictions")),
-        Case("store-dependency", [
-            low_ipc(),
-            _indicator("cycles that nothing else explains", ">=", _middle(parts, "unexplained"),
-                       threshold="unexplained share", simulated=ipc_simulated or misses_simulated),
-            _indicator("cycles lost to data misses", "<", misses, threshold="miss share", simulated=misses_simulated),
-            _indicator("lowest time/miss ratio of a hot function", ">=", hot, required=False,
-                       threshold="time/miss ratio", note="says what the time is not, not what it is"),
-        ], _share(parts, "unexplained")),
-        Case("misses", [
-            low_ipc(),
-            _indicator("cycles lost to data misses", ">=", misses, threshold="miss share", simulated=misses_simulated),
-            _indicator("misses to memory per 1000 instructions", ">=", e.per_kilo_instruction(e.cache_misses),
-                       required=False, threshold="memory misses per 1000 instructions", simulated=misses_simulated),
-            _indicator("cache-miss rate", ">=", rate, required=False, simulated=misses_simulated),
-        ], _share(parts, "data misses")),
-        Case("instruction-cache", [
-            _indicator("instructions per cycle", "<", e.ipc, threshold="high IPC", simulated=ipc_simulated),
-            _indicator("cycles lost to instruction fetch", ">=", front, threshold="front-end share",
-                       simulated=_simulated(e, "l1i_misses", "cycles"),
-                       note="" if e.l1i_misses is not None or front is None else "by the iTLB alone"),
-            _indicator("front-end misses per 1000 instructions", ">=", front_misses,
-                       simulated=_simulated(e, "l1i_misses")),
-        ], _share(parts, "instruction fetch")),
-        Case("page-work", [
-            _indicator("processor time in the kernel", ">=", kernel, threshold="kernel share"),
-            _indicator("page work", ">=", pages, note=pages_note, threshold="page-work share"),
-        ], None if kernel is None else (pages or 0, min(kernel, max(pages or 0, kernel / 2)), kernel)),
-        _locks(e, switches),
+        Case(
+            "not-allocator",
+            [
+                _indicator("time inside the allocator", "<", share, note=share_note, threshold="allocator share"),
+                _indicator("kernel page work", "<", pages, note=pages_note, threshold="page-work share"),
+                _indicator("time in locks and waits", "<", e.lock_share, required=False, threshold="lock share"),
+            ],
+        ),
+        Case(
+            "instructions",
+            [
+                _indicator("instructions per cycle", ">=", e.ipc, threshold="high IPC", simulated=ipc_simulated),
+                _indicator(
+                    "cycles that the instructions need",
+                    ">=",
+                    _middle(parts, "instructions"),
+                    threshold="retiring share",
+                    simulated=ipc_simulated,
+                ),
+                _indicator(
+                    "instructions per operation",
+                    ">=",
+                    e.per_operation(e.instructions),
+                    required=False,
+                    note="of the whole program, its own loop included",
+                    simulated=_simulated(e, "instructions"),
+                ),
+            ],
+            _share(parts, "instructions"),
+        ),
+        Case(
+            "mispredictions",
+            [
+                _indicator(
+                    "cycles lost to mispredictions",
+                    ">=",
+                    _middle(parts, "mispredictions"),
+                    threshold="misprediction share",
+                    simulated=branches_simulated,
+                ),
+                _indicator(
+                    "mispredictions per 1000 instructions",
+                    ">=",
+                    e.per_kilo_instruction(e.branch_misses),
+                    simulated=branches_simulated,
+                ),
+                _indicator(
+                    "mispredictions per operation",
+                    ">=",
+                    e.per_operation(e.branch_misses),
+                    required=False,
+                    simulated=branches_simulated,
+                ),
+            ],
+            _share(parts, "mispredictions"),
+        ),
+        Case(
+            "store-dependency",
+            [
+                low_ipc(),
+                _indicator(
+                    "cycles that nothing else explains",
+                    ">=",
+                    _middle(parts, "unexplained"),
+                    threshold="unexplained share",
+                    simulated=ipc_simulated or misses_simulated,
+                ),
+                # By elimination: nothing that shows itself may be large enough to be the cause.
+                _indicator(
+                    "cycles lost to data misses", "<", misses, threshold="miss share", simulated=misses_simulated
+                ),
+                _indicator(
+                    "cycles lost to mispredictions",
+                    "<",
+                    _middle(parts, "mispredictions"),
+                    threshold="misprediction share",
+                    simulated=branches_simulated,
+                ),
+                _indicator(
+                    "cycles lost to instruction fetch",
+                    "<",
+                    front,
+                    required=front is not None,
+                    threshold="front-end share",
+                    simulated=_simulated(e, "l1i_misses", "cycles"),
+                ),
+                _indicator(
+                    "processor time in the kernel", "<", kernel, required=kernel is not None, threshold="kernel share"
+                ),
+                _indicator(
+                    "time in locks and waits",
+                    "<",
+                    e.lock_share,
+                    required=e.lock_share is not None,
+                    threshold="lock share",
+                ),
+                _indicator(
+                    "lowest time/miss ratio of a hot function",
+                    ">=",
+                    hot,
+                    required=False,
+                    threshold="time/miss ratio",
+                    note="says what the time is not, not what it is",
+                ),
+            ],
+            _share(parts, "unexplained"),
+        ),
+        Case(
+            "misses",
+            [
+                low_ipc(),
+                _indicator(
+                    "cycles lost to data misses", ">=", misses, threshold="miss share", simulated=misses_simulated
+                ),
+                _indicator(
+                    "misses to memory per 1000 instructions",
+                    ">=",
+                    e.per_kilo_instruction(e.cache_misses),
+                    required=False,
+                    threshold="memory misses per 1000 instructions",
+                    simulated=misses_simulated,
+                ),
+                _indicator("cache-miss rate", ">=", rate, required=False, simulated=misses_simulated),
+            ],
+            _share(parts, "data misses"),
+        ),
+        Case(
+            "instruction-cache",
+            [
+                _indicator("instructions per cycle", "<", e.ipc, threshold="high IPC", simulated=ipc_simulated),
+                _indicator(
+                    "cycles lost to instruction fetch",
+                    ">=",
+                    front,
+                    threshold="front-end share",
+                    simulated=_simulated(e, "l1i_misses", "cycles"),
+                    note="" if e.l1i_misses is not None or front is None else "by the iTLB alone",
+                ),
+                _indicator(
+                    "front-end misses per 1000 instructions", ">=", front_misses, simulated=_simulated(e, "l1i_misses")
+                ),
+            ],
+            _share(parts, "instruction fetch"),
+        ),
+        Case(
+            "page-work",
+            [
+                _indicator("processor time in the kernel", ">=", kernel, threshold="kernel share"),
+                _indicator("page work", ">=", pages, note=pages_note, threshold="page-work share"),
+            ],
+            None if kernel is None else (pages or 0, min(kernel, max(pages or 0, kernel / 2)), kernel),
+        ),
+        _locks(e),
     ]
     for case in cases:
         case.why = _why(case, e)
     return cases, parts
 
 
-def _locks(e, switches):
-    """Either sign is enough: time spent in locks shows as functions, time spent waiting as switches."""
+def _locks(e):
+    """Either sign is enough: time spent in locks shows as functions, time spent waiting as switches.
+
+    A thread that waits for another gives its processor up in a futex call; who waits for a disk or a client does not.
+    """
+    waiting = e.voluntary_switches
+    if waiting is not None and e.futex_calls is not None:
+        waiting = min(waiting, e.futex_calls)
+    switches = ratio(waiting, e.wall)
     limit_share, limit_rate = THRESHOLDS["lock share"][0], THRESHOLDS["switches per second"][0]
     by_functions = None if e.lock_share is None else e.lock_share >= limit_share
     busy = ratio(e.cpu, e.wall)
     waits = None if switches is None else switches >= limit_rate
     futexes = ratio(e.futex_calls, e.operations)
     indicators = [
-        _indicator("time in locks and waits", ">=", e.lock_share, required=not waits, threshold="lock share",
-                   note="sum over functions"),
-        _indicator("voluntary switches per second", ">=", switches, required=not by_functions,
-                   threshold="switches per second",
-                   note="" if busy is None else f"{significant(busy)} processors busy"),
+        _indicator(
+            "time in locks and waits",
+            ">=",
+            e.lock_share,
+            required=not waits,
+            threshold="lock share",
+            note="sum over functions",
+        ),
+        _indicator(
+            "waits per second",
+            ">=",
+            switches,
+            required=not by_functions,
+            threshold="switches per second",
+            note=(
+                "voluntary switches"
+                + (", no more than futex calls" if e.futex_calls is not None else "")
+                + ("" if busy is None else f"; {significant(busy)} processors busy")
+            ),
+        ),
     ]
     if by_functions is False and switches is None:
         indicators[1].required = False
@@ -320,22 +451,32 @@ def _why(case, e):
     word = "is not below" if failed.relation == "<" else "does not reach"
     text = f"{failed.name}: {failed.text(failed.value)} {word} {failed.text(failed.threshold)}"
     if case.id == "store-dependency" and failed.name == "instructions per cycle" and e.hot_ratios:
-        text += ("; high time/miss ratios only say that cache misses are not the cause, and a core that waits for "
-                 "stores does not retire this many instructions")
+        text += (
+            "; high time/miss ratios only say that cache misses are not the cause, and a core that waits for "
+            "stores does not retire this many instructions"
+        )
     return text
 
 
 # ---- the decision ------------------------------------------------------------------------------------------------
 
+
 def judge(e):
     cases, parts = examine(e)
     holding = [c for c in cases if c.state == "holds"]
     not_allocator = next((c for c in holding if c.id == "not-allocator"), None)
-    bounds = sorted((c for c in holding if c.id != "not-allocator"), key=lambda c: -(c.share[1] if c.share else 0))
+    # Waiting takes a share of the elapsed time, everything else one of the processor time.
+    busy = min(1.0, ratio(e.cpu, e.wall) or 1.0)
+    bounds = sorted(
+        (c for c in holding if c.id != "not-allocator"),
+        key=lambda c: -(c.share[1] if c.share else 0) * (1.0 if c.id == "locks" else busy),
+    )
     notes = []
     if parts and sum(r[1] for r in parts[:-1]) > 1.05:
-        notes.append("The causes add up to more than all cycles: the costs per event, the simulation or the assumed clock "
-                     "do not fit this processor, and shares are upper bounds.")
+        notes.append(
+            "The causes add up to more than all cycles: the costs per event, the simulation or the assumed clock "
+            "do not fit this processor, and shares are upper bounds."
+        )
     if not_allocator:
         case, also = "not-allocator", [c.id for c in bounds]
         first, second = not_allocator, None
@@ -345,10 +486,11 @@ def judge(e):
     else:
         case, also, first, second = "undecided", [], None, None
     confidence, reasons = _confidence(e, first, second, notes)
-    if case != "undecided" and confidence < 0.30:
-        notes.append(f"The indicators point to \"{CASES[case]}\", but the evidence is too weak to say so.")
-        case, also = "undecided", [case] + also
-    return Verdict(case, also, confidence, reasons, cases, parts, _text(case, also, e, cases, parts), notes)
+    text = _text(case, also, e, cases, parts)
+    if case != "undecided" and confidence < LEAST_CONFIDENCE:
+        text = f'The indicators point to "{CASES[case]}", but the evidence is too weak to say so. ' + text
+        case, also = "undecided", []
+    return Verdict(case, also, confidence, reasons, cases, parts, text, notes)
 
 
 def _confidence(e, first, second, notes):
@@ -362,20 +504,28 @@ def _confidence(e, first, second, notes):
     if first is None:
         return 0.0, [(0.0, "no case has all of its indicators")]
     if e.samples is not None and (first.id in ("not-allocator", "locks") or e.hot_ratios):
-        weaken(0.6 if e.samples < 100 else 0.85 if e.samples < 400 else 0.95 if e.samples < 1000 else 1,
-               f"{e.samples} samples of the time")
+        weaken(
+            0.6 if e.samples < 100 else 0.85 if e.samples < 400 else 0.95 if e.samples < 1000 else 1,
+            f"{e.samples} samples of the time",
+        )
     if e.lowest_running is not None:
         run = e.lowest_running
-        weaken(0.6 if run < 20 else 0.85 if run < 40 else 0.95 if run < 80 else 1,
-               f"counters were counting {run:.1f} % of the time only (multiplexed), the rest is scaled")
+        weaken(
+            0.6 if run < 20 else 0.85 if run < 40 else 0.95 if run < 80 else 1,
+            f"counters were counting {run:.1f} % of the time only (multiplexed), the rest is scaled",
+        )
     if e.spread is None:
         weaken(0.85, "one run: stability unknown")
     else:
-        weaken(1 if e.spread <= 0.02 else 0.95 if e.spread <= 0.05 else 0.85 if e.spread <= 0.10 else 0.65,
-               f"runs differ by ±{percent(e.spread)}")
+        weaken(
+            1 if e.spread <= 0.02 else 0.95 if e.spread <= 0.05 else 0.85 if e.spread <= 0.10 else 0.65,
+            f"runs differ by ±{percent(e.spread)}",
+        )
     if any(i.simulated for i in first.indicators):
-        weaken(0.8, "simulated caches and branch prediction" +
-               (", cycles from the nominal clock" if "cycles" in e.simulated else ""))
+        weaken(
+            0.8,
+            "simulated caches and branch prediction" + (", cycles from the clock" if "cycles" in e.simulated else ""),
+        )
     if second and first.share and second.share and first.share[1] < 1.5 * second.share[1]:
         weaken(0.75 if first.share[1] < 1.2 * second.share[1] else 0.9, f"{second.title} is close behind")
     against = [i.name for i in first.indicators if not i.required and i.holds is False]
@@ -401,7 +551,7 @@ def _text(case, also, e, cases, parts):
     by_id = {c.id: c for c in cases}
     if case == "not-allocator":
         share = by_id[case].indicators[0]
-        text = (f"{percent(share.value)} of the time is spent inside the allocator: a different one cannot change much.")
+        text = f"{percent(share.value)} of the time is spent inside the allocator: a different one cannot change much."
         if also:
             text += f" The program itself is {' and '.join(CASES[c] for c in also)}."
         return text
@@ -416,12 +566,12 @@ def _text(case, also, e, cases, parts):
         return text
     sentences = {
         "instructions": lambda: f"The processor is kept busy: the {_per_operation(e, e.instructions, 'instructions')}"
-                                f"need {_range(by_id[case].share)} at {significant(e.ipc)} instructions per cycle.",
+        f"need {_range(by_id[case].share)} at {significant(e.ipc)} instructions per cycle.",
         "mispredictions": lambda: f"{_per_operation(e, e.branch_misses, 'mispredicted branches').capitalize()}"
-                                  f"cost {_range(by_id[case].share)}.",
+        f"cost {_range(by_id[case].share)}.",
         "store-dependency": lambda: f"{significant(e.ipc)} instructions per cycle, and neither instructions, "
-                                    f"mispredictions nor misses explain {_range(by_id[case].share)}: it waits for stores "
-                                    "or for results of instructions before.",
+        f"mispredictions nor misses explain {_range(by_id[case].share)}: it waits for stores "
+        "or for results of instructions before.",
         "misses": lambda: f"Data cache and TLB misses cost {_range(by_id[case].share)}.",
         "instruction-cache": lambda: f"Fetching instructions costs {_range(by_id[case].share)}.",
         "page-work": lambda: f"{percent(e.kernel_time)} of the processor time is the kernel's, mostly for pages.",
@@ -430,7 +580,9 @@ def _text(case, also, e, cases, parts):
     text = sentences[case]()
     for other in also:
         share = by_id[other].share
-        text += f" Also {CASES[other]}" + (f": {_range(share)}." if share and other not in ("page-work", "locks") else ".")
+        text += f" Also {CASES[other]}" + (
+            f": {_range(share)}." if share and other not in ("page-work", "locks") else "."
+        )
     return text
 
 

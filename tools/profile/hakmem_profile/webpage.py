@@ -6,12 +6,25 @@ from html import escape
 
 from . import svg
 from .figures import count, percent, seconds, significant, size
+from .functions import GROUPS
 
-STYLES = {"instructions": "c1", "mispredictions": "c2", "data misses": "c3", "instruction fetch": "c4", "unexplained": "c5"}
-STATE = {"holds": '<span class="chip yes">holds</span>', "fails": '<span class="chip">does not hold</span>',
-         "open": '<span class="chip warn">open</span>'}
-MARK = {True: '<span class="mark yes">✓</span>', False: '<span class="mark no">✗</span>',
-        None: '<span class="mark maybe">?</span>'}
+STYLES = {
+    "instructions": "c1",
+    "mispredictions": "c2",
+    "data misses": "c3",
+    "instruction fetch": "c4",
+    "unexplained": "c5",
+}
+STATE = {
+    "holds": '<span class="chip yes">holds</span>',
+    "fails": '<span class="chip">does not hold</span>',
+    "open": '<span class="chip warn">open</span>',
+}
+MARK = {
+    True: '<span class="mark yes">✓</span>',
+    False: '<span class="mark no">✗</span>',
+    None: '<span class="mark maybe">?</span>',
+}
 SIMULATED = ' <span class="sim">simulated</span>'
 
 
@@ -26,13 +39,20 @@ def _cell(value, tag="td", left=False):
     return f'<{tag}{" class=l" if left else ""}>{text}</{tag}>'
 
 
-def _table(header, rows, left=1, best=None):
+def _table(header, rows, left=1, best=None, style=""):
     """`left` columns at the start, or those of a set, are aligned to the left."""
     is_left = (lambda n: n in left) if isinstance(left, set) else (lambda n: n < left)
     head = "".join(_cell(h, "th", is_left(n)) for n, h in enumerate(header))
-    body = "".join("<tr" + (" class=best" if number == best else "") + ">" +
-                   "".join(_cell(c, "td", is_left(n)) for n, c in enumerate(row)) + "</tr>" for number, row in enumerate(rows))
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    body = "".join(
+        "<tr"
+        + (" class=best" if number == best else "")
+        + ">"
+        + "".join(_cell(c, "td", is_left(n)) for n, c in enumerate(row))
+        + "</tr>"
+        for number, row in enumerate(rows)
+    )
+    opening = f'<div class="wide"><table{style and f" class={style}"}>'
+    return f"{opening}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _figure(caption, chart):
@@ -40,25 +60,43 @@ def _figure(caption, chart):
 
 
 def render(d):
-    sections = [_verdict(d), _advice(d), _comparison(d), _budget(d), _cases(d), _counters(d), _functions(d), _sizes(d),
-                _calls(d), _quality(d), _method(d)]
+    sections = [
+        _verdict(d),
+        _advice(d),
+        _comparison(d),
+        _budget(d),
+        _cases(d),
+        _counters(d),
+        _functions(d),
+        _sizes(d),
+        _calls(d),
+        _quality(d),
+        _method(d),
+    ]
     # The policy is the promise that the page loads nothing, kept by the browser.
-    return ("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-            f"<title>{escape(d['title'])}: {escape(d['verdict']['title'])}</title>\n<style>\n{_style()}</style>\n</head>\n"
-            "<body>\n<main>\n" + "\n".join(filter(None, sections)) + "\n</main>\n</body>\n</html>\n")
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(d['title'])}: {escape(d['verdict']['title'])}</title>\n<style>\n{_style()}</style>\n</head>\n"
+        "<body>\n<main>\n" + "\n".join(filter(None, sections)) + "\n</main>\n</body>\n</html>\n"
+    )
 
 
 def _header(d):
     m = d["machine"]
     where = "collected elsewhere and judged here" if d["source"] == "replay" else ""
     if m:
-        where = f"{m['date']} · {m['processor']}, {m['processors']} processors{', virtual' if m['virtual'] else ''} · " \
-                f"{m['system']}, kernel {m['kernel']}"
-    partial = '<p><span class="chip warn">interrupted</span> This report holds what had been measured until then.</p>' \
-        if d["partial"] else ""
-    return (f"<header><h1><span>hakmem profile</span> {escape(d['title'])}</h1><p>{escape(where)}</p>{partial}</header>")
+        where = (
+            f"{m['date']} · {m['processor']}, {m['processors']} processors{', virtual' if m['virtual'] else ''} · "
+            f"{m['system']}, kernel {m['kernel']}"
+        )
+    partial = (
+        '<p><span class="chip warn">interrupted</span> This report holds what had been measured until then.</p>'
+        if d["partial"]
+        else ""
+    )
+    return f"<header><h1><span>hakmem profile</span> {escape(d['title'])}</h1><p>{escape(where)}</p>{partial}</header>"
 
 
 def _verdict(d):
@@ -66,24 +104,30 @@ def _verdict(d):
     undecided = v["case"] == "undecided"
     also = "".join(f' <span class="chip yes">also {escape(a["title"])}</span>' for a in v["also"])
     meter = ""
-    if not undecided:
-        meter = ('<div class="meter"><svg viewBox="0 0 100 6" aria-hidden="true" preserveAspectRatio="none">'
-                 '<rect width="100" height="6" class="bar soft"/>'
-                 f'<rect width="{100 * v["confidence"]:.0f}" height="6" class="own"/></svg>'
-                 f'<span>Confidence {v["confidence"]:.2f}, {v["level"]}</span></div>')
+    if v["confidence"]:
+        meter = (
+            '<div class="meter"><svg viewBox="0 0 100 6" aria-hidden="true" preserveAspectRatio="none">'
+            '<rect width="100" height="6" class="bar soft"/>'
+            f'<rect width="{100 * v["confidence"]:.0f}" height="6" class="own"/></svg>'
+            f'<span>Confidence {v["confidence"]:.2f}, {v["level"]}</span></div>'
+        )
         if v["reasons"]:
             reasons = "; ".join(f"{escape(r['text'])} (× {r['factor']:.2f})" for r in v["reasons"])
             meter += f'<p class="quiet">0.95, less for: {reasons}.</p>'
     notes = "".join(f"<p>{escape(note)}</p>" for note in v["notes"])
-    return _header(d) + (f'<section class="verdict{" open" if undecided else ""}"><p class="big">{escape(v["title"])}</p>'
-                         f"<p>{escape(v['text'])}</p><p>{also}</p>{notes}{meter}</section>")
+    return _header(d) + (
+        f'<section class="verdict{" open" if undecided else ""}"><p class="big">{escape(v["title"])}</p>'
+        f"<p>{escape(v['text'])}</p><p>{also}</p>{notes}{meter}</section>"
+    )
 
 
 def _advice(d):
     if not d["advice"]:
         return None
-    items = "".join("<li>" + _code(a["what"]) + (f'<span class="gain">{escape(a["gain"])}</span>' if a["gain"] else "") + "</li>"
-                    for a in d["advice"])
+    items = "".join(
+        "<li>" + _code(a["what"]) + (f'<span class="gain">{escape(a["gain"])}</span>' if a["gain"] else "") + "</li>"
+        for a in d["advice"]
+    )
     return f'<h2>What to do</h2><ol class="advice">{items}</ol>'
 
 
@@ -102,28 +146,69 @@ def _comparison(d):
     def chart_row(r, key, text, **more):
         return {"label": r["name"], "value": r[key], "text": text, "style": "own" if r is rows[0] else "bar", **more}
 
-    times = [chart_row(r, "wall", seconds(r["wall"]) + ("" if r["ratio"] is None or r is rows[0] else f"  ({r['ratio']:.2f})"),
-                       low=min(r["walls"]), high=max(r["walls"])) for r in rows if r["walls"]]
+    times = [
+        chart_row(
+            r,
+            "wall",
+            seconds(r["wall"]) + ("" if r["ratio"] is None or r is rows[0] else f"  ({r['ratio']:.2f})"),
+            low=min(r["walls"]),
+            high=max(r["walls"]),
+        )
+        for r in rows
+        if r["walls"]
+    ]
     text = "<h2>Time and memory</h2>"
-    text += _figure("Time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
-                    svg.bars(times, "time by allocator"))
-    text += _figure("Peak resident memory", svg.bars([chart_row(r, "peak_rss", size(r["peak_rss"])) for r in rows],
-                                                     "peak memory by allocator"))
+    text += _figure(
+        "Time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
+        svg.bars(times, "time by allocator"),
+    )
+    text += _figure(
+        "Peak resident memory",
+        svg.bars([chart_row(r, "peak_rss", size(r["peak_rss"])) for r in rows], "peak memory by allocator"),
+    )
     table = []
     for r in rows:
         calls = "–" if r["system_calls"] is None else count(r["system_calls"])
         if operations and r["system_calls"] is not None and operations["count"]:
             calls = significant(r["system_calls"] / operations["count"] * 1000)
-        table.append([r["name"], "–" if r["spread"] is None else "±" + percent(r["spread"]),
-                      count(operations["count"] / r["wall"]) if operations and r["wall"] else "–", seconds(r["user"]),
-                      seconds(r["sys"]), count(r["page_faults"]), calls, count(r["instructions"]) if not operations else
-                      significant(r["instructions"] / operations["count"]) if r["instructions"] else "–",
-                      percent(r["allocator_share"])])
+        table.append(
+            [
+                r["name"],
+                "–" if r["spread"] is None else "±" + percent(r["spread"]),
+                count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
+                seconds(r["user"]),
+                seconds(r["sys"]),
+                count(r["page_faults"]),
+                calls,
+                count(r["instructions"])
+                if not operations
+                else significant(r["instructions"] / operations["count"])
+                if r["instructions"]
+                else "–",
+                percent(r["allocator_share"]),
+            ]
+        )
     per = "per operation" if operations else ""
-    text += _table(["allocator", "spread", "operations/s", "user", "kernel", "page faults",
-                    "system calls" + (" per 1000 op." if operations else ""),
-                    (f"instructions {per}" + (SIMULATED if d["simulated"] else ""),), "time in allocator"], table, best=0)
-    text += f'<p class="quiet">Medians of {len(rows[0]["walls"])} interleaved runs; the spread is half the range.'
+    text += _table(
+        [
+            "allocator",
+            "spread",
+            "operations/s",
+            "user",
+            "kernel",
+            "page faults",
+            "system calls" + (" per 1000 op." if operations else ""),
+            (f"instructions {per}" + (SIMULATED if d["simulated"] else ""),),
+            "time in allocator",
+        ],
+        table,
+        best=0,
+    )
+    text += (
+        f'<p class="quiet">Medians of {len(rows[0]["walls"])} interleaved runs; the spread is half the range, of five '
+        "or more runs without the "
+        "fastest and the slowest."
+    )
     if operations:
         text += f" {count(operations['count'])} operations: {escape(operations['source'])}."
     return text + "</p>"
@@ -135,9 +220,11 @@ def _budget(d):
     parts = [(b["cause"], b["middle"], STYLES[b["cause"]]) for b in d["budget"]]
     rows = [(b["cause"], b["low"], b["middle"], b["high"], STYLES[b["cause"]]) for b in d["budget"]]
     costs = "; ".join(f"{c['event']} {significant(c['low'])} to {significant(c['high'])}" for c in d["costs"])
-    text = "<h2>Where the cycles go</h2>" + _figure("The middle of what is possible", svg.stacked(parts, "shares of the cycles"))
+    text = "<h2>Where the cycles go</h2>" + _figure(
+        "The middle of what is possible", svg.stacked(parts, "shares of the cycles")
+    )
     text += _figure("What each cause takes at least and at most", svg.ranges(rows, "ranges of the shares"))
-    simulated = " Counts are simulated, and cycles are the processor time times the nominal clock." if d["simulated"] else ""
+    simulated = " Counts are simulated, and cycles are the processor time times the clock." if d["simulated"] else ""
     return text + f'<p class="quiet">Events times a range of cycles each ({escape(costs)}).{simulated}</p>'
 
 
@@ -148,16 +235,27 @@ def _cases(d):
         for i in case["indicators"]:
             name = escape(i["name"]) + ("" if i["required"] else ' <span class="quiet">(supporting)</span>')
             value = escape(i["value_text"]) + (SIMULATED if i["simulated"] and i["value"] is not None else "")
-            rows.append([(MARK[i["holds"]],), (name,), f"{'≥' if i['relation'] == '>=' else '<'} {i['threshold_text']}",
-                         (value,), i["note"]])
+            rows.append(
+                [
+                    (MARK[i["holds"]],),
+                    (name,),
+                    f"{'≥' if i['relation'] == '>=' else '<'} {i['threshold_text']}",
+                    (value,),
+                    i["note"],
+                ]
+            )
         side = case["why"]
         if case["state"] == "holds":
             side = ""
             if case["share"]:
                 side = f"{percent(case['share']['low'], 0)} to {percent(case['share']['high'], 0)}"
-        text += (f'<details{" open" if case["state"] == "holds" else ""}><summary><b>{escape(case["title"].capitalize())}</b> '
-                 f'{STATE[case["state"]]}<span class="quiet">{escape(side)}</span></summary>' +
-                 _table(["", "indicator", "threshold", "measured", "note"], rows, left={0, 1, 4}) + "</details>")
+        text += (
+            f'<details{" open" if case["state"] == "holds" else ""}><summary>'
+            f'<b>{escape(case["title"].capitalize())}</b> '
+            f'{STATE[case["state"]]}<span class="quiet">{escape(side)}</span></summary>'
+            + _table(["", "indicator", "threshold", "measured", "note"], rows, left={0, 1, 4})
+            + "</details>"
+        )
     return text
 
 
@@ -174,12 +272,20 @@ def _counters(d):
         rows.append([c["name"], value, significant(c["per_operation"]), running])
     text = "<h2>Counters</h2>" + _table(["event", "count", "per operation", "counting"], rows)
     if d["rates"]:
-        rows = [[(escape(r["name"]) + (SIMULATED if r["simulated"] else ""),),
-                 f"{r['value']:.2f}" if r["kind"] == "number" else percent(r["value"], 2),
-                 f"{count(r['part'])} of {count(r['whole'])}", significant(r["per_1000_instructions"])] for r in d["rates"]]
+        rows = [
+            [
+                (escape(r["name"]) + (SIMULATED if r["simulated"] else ""),),
+                f"{r['value']:.2f}" if r["kind"] == "number" else percent(r["value"], 2),
+                f"{count(r['part'])} of {count(r['whole'])}",
+                significant(r["per_1000_instructions"]),
+            ]
+            for r in d["rates"]
+        ]
         text += "<h3>Rates</h3>" + _table(["rate", "value", "of", "per 1000 instructions"], rows)
-        text += '<p class="quiet">A rate is no cost: a high one of a few events is nothing, a low one of many may be ' \
-                "everything. The budget above weighs them.</p>"
+        text += (
+            '<p class="quiet">A rate is no cost: a high one of a few events is nothing, a low one of many may be '
+            "everything. The budget above weighs them.</p>"
+        )
     return text
 
 
@@ -200,8 +306,13 @@ def _functions(d):
     def line(r):
         style = {"allocator": "own", "kernel": "c2"}.get(r["group"], "bar")
         first = r["shares"].get(keys[0])
-        cells = [r["rank"] or "–", (f'<code title="{escape(r["symbol"])}">{escape(_cut(r["name"]))}</code>',), r["group"],
-                 percent(first, 2), (svg.small(first, style, full),)]
+        cells = [
+            r["rank"] or "–",
+            (f'<code title="{escape(r["symbol"])}">{escape(_cut(r["name"]))}</code>',),
+            r["group"],
+            percent(first, 2),
+            (svg.small(first, style, full),),
+        ]
         cells += [percent(r["shares"].get(k), 2) for k in keys[1:]]
         if has_misses:
             rank = r["ranks"].get("misses")
@@ -209,67 +320,103 @@ def _functions(d):
         return cells
 
     left = {1, 2, 4}
-    text = "<h2>Functions</h2>" + _table(header, [line(r) for r in table["rows"]], left)
+    text = "<h2>Functions</h2>" + _table(header, [line(r) for r in table["rows"]], left, style="dense")
     if table["left_out"]:
         text += f'<p class="quiet">{table["left_out"]} more functions are left out.</p>'
     if has_misses:
-        text += '<p class="quiet">Time/miss is a function\'s share of the time by its share of the misses. High means that ' \
-                "cache misses do not explain its time; it does not tell what does.</p>"
+        text += (
+            '<p class="quiet">Time/miss is a function\'s share of the time by its share of the misses. High means that '
+            "cache misses do not explain its time; it does not tell what does.</p>"
+        )
     if table["kernel"]:
-        text += "<h3>The kernel's part</h3>" + _table(header, [line(r) for r in table["kernel"]], left)
-    groups = ("allocator", "program", "loader", "kernel", "page work", "locks")
-    text += "<h3>In sum</h3>" + _table(["share of", "allocator", "program", "loader", "kernel", "of it page work", "locks, waits"],
-                                      [[c["label"]] + [percent(table["divided"][c["key"]][g], 2) for g in groups]
-                                       for c in table["columns"]])
+        text += "<h3>The kernel's part</h3>" + _table(header, [line(r) for r in table["kernel"]], left, style="dense")
+    groups = (*GROUPS, "page work", "locks")
+    text += "<h3>In sum</h3>" + _table(
+        ["share of", *GROUPS, "of it page work", "locks, waits"],
+        [[c["label"]] + [percent(table["divided"][c["key"]][g], 2) for g in groups] for c in table["columns"]],
+    )
     return text
 
 
-def _cut(name, limit=60):
-    return name if len(name) <= limit else name[:limit - 1] + "…"
+def _cut(name, limit=38):
+    return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
 def _sizes(d):
     s = d["sizes"]
     if not s or not s["classes"]:
         return None
-    chart = [(size(p["upto"]).replace(" ", "").replace("iB", ""), p["share"], f"up to {size(p['upto'])}: {count(p['count'])}")
-             for p in s["powers"]]
+    chart = [
+        (
+            size(p["upto"]).replace(" ", "").replace("iB", ""),
+            p["share"],
+            f"up to {size(p['upto'])}: {count(p['count'])}",
+        )
+        for p in s["powers"]
+    ]
     text = "<h2>Allocations by size</h2>"
-    text += (f"<p>{count(s['allocations'])} allocations ({count(s['callocs'])} calloc, {count(s['aligned'])} aligned), "
-             f"{count(s['reallocs'])} reallocs, {count(s['frees'])} frees; {size(s['bytes'])} asked for in all, "
-             f"{significant(s['mean'])} bytes on average; {s['processes']} process{'es' if s['processes'] != 1 else ''}.</p>")
+    text += (
+        f"<p>{count(s['allocations'])} allocations ({count(s['callocs'])} calloc, {count(s['aligned'])} aligned), "
+        f"{count(s['reallocs'])} reallocs, {count(s['frees'])} frees; {size(s['bytes'])} asked for in all, "
+        f"{significant(s['mean'])} bytes on average; {s['processes']} process{'es' if s['processes'] != 1 else ''}.</p>"
+    )
     text += _figure("Requests up to this many bytes", svg.columns(chart, "requests by size"))
-    rows = [[f"{c['upto']:,}", count(c["count"]), percent(c["share"]), (svg.small(c["share"], "own", max(
-        x["share"] for x in s["classes"])),)] for c in s["classes"]]
-    return text + f"<details><summary><b>By size class</b><span class=quiet>{len(rows)} classes</span></summary>" + \
-        _table(["up to bytes", "calls", "share", ""], rows, left={3}) + "</details>"
+    rows = [
+        [
+            f"{c['upto']:,}",
+            count(c["count"]),
+            percent(c["share"]),
+            (svg.small(c["share"], "own", max(x["share"] for x in s["classes"])),),
+        ]
+        for c in s["classes"]
+    ]
+    return (
+        text
+        + f"<details><summary><b>By size class</b><span class=quiet>{len(rows)} classes</span></summary>"
+        + _table(["up to bytes", "calls", "share", ""], rows, left={3})
+        + "</details>"
+    )
 
 
 def _calls(d):
     if not d["system_calls"]:
         return None
     names = list(d["system_calls"])
-    calls = sorted({c for name in names for c in d["system_calls"][name]["calls"]},
-                   key=lambda c: -max(d["system_calls"][n]["calls"].get(c, 0) for n in names))[:15]
-    rows = [[(f"<code>{escape(c)}</code>",)] + [count(d["system_calls"][n]["calls"].get(c, 0)) for n in names] for c in calls]
+    calls = sorted(
+        {c for name in names for c in d["system_calls"][name]["calls"]},
+        key=lambda c: -max(d["system_calls"][n]["calls"].get(c, 0) for n in names),
+    )[:15]
+    rows = [
+        [(f"<code>{escape(c)}</code>",)] + [count(d["system_calls"][n]["calls"].get(c, 0)) for n in names]
+        for c in calls
+    ]
     rows.append(["all"] + [count(d["system_calls"][n]["total"]) for n in names])
     return "<h2>System calls</h2>" + _table(["call"] + names, rows)
 
 
 def _quality(d):
     notes = d["quality"] or ["Nothing to complain about."]
-    return "<h2>How good the data is</h2><ul class=plain>" + "".join(f"<li>{_code(note)}</li>" for note in notes) + "</ul>"
+    return (
+        "<h2>How good the data is</h2><ul class=plain>" + "".join(f"<li>{_code(note)}</li>" for note in notes) + "</ul>"
+    )
 
 
 def _method(d):
     text = "<h2>How it was made</h2>" + (f"<pre>{escape(d['command'])}</pre>" if d["command"] else "")
     m = d["machine"]
     if m:
-        text += (f'<p class="quiet">{escape(m["processor"])}, {m["processors"]} processors, {size(m["memory"])}; '
-                 f'{escape(m["libc"])}; huge pages {m["huge_pages"]}; load {m["load"]} at the start.')
+        text += (
+            f'<p class="quiet">{escape(m["processor"])}, {m["processors"]} processors, {size(m["memory"])}; '
+            f'{escape(m["libc"])}; huge pages {m["huge_pages"]}; load {m["load"]} at the start.'
+        )
         text += " Tools: " + escape(", ".join(f"{t} {v or '(not there)'}" for t, v in d["tools"].items())) + ".</p>"
-    rows = [[t["name"], percent(t["value"], 0) if t["unit"] == "share" else significant(t["value"]), t["why"]]
-            for t in d["thresholds"]]
-    text += "<details><summary><b>Thresholds</b></summary>" + _table(["indicator", "threshold", "why"], rows, left={0, 2}) + \
-        "</details>"
+    rows = [
+        [t["name"], percent(t["value"], 0) if t["unit"] == "share" else significant(t["value"]), t["why"]]
+        for t in d["thresholds"]
+    ]
+    text += (
+        "<details><summary><b>Thresholds</b></summary>"
+        + _table(["indicator", "threshold", "why"], rows, left={0, 2})
+        + "</details>"
+    )
     return text + f"<footer>hakmem profile {escape(d['version'])}, {escape(d['format'])}</footer>"
