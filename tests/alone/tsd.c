@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tsd.c - destructors of thread-specific data that allocate and free, in all rounds that POSIX allows, of keys made
+ * before libhakmem made its own and after; destructors of C++ thread_local objects; and main leaving by pthread_exit.
+ */
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "../tap.h"
+#include "names.h"
+
+#define THREADS test_scale(2000)
+#define SIZES 8
+
+static pthread_key_t early_key, late_key, lazy_key;
+static atomic_long rounds, problems;
+static _Atomic(void *) left_over[512];
+
+extern int __cxa_thread_atexit_impl(void (*)(void *), void *, void *);
+extern void *__dso_handle;
+
+static const size_t sizes[SIZES] = {16, 48, 200, 1000, 5000, 40000, 200000, 1500000};
+
+struct state {
+    int round;
+    pthread_key_t *key;
+    unsigned char *blocks[SIZES];
+};
+
+static void fill(struct state *state)
+{
+    for (size_t i = 0; i < SIZES; i++) {
+        state->blocks[i] = malloc(sizes[i]);
+        if (!state->blocks[i])
+            atomic_fetch_add(&problems, 1);
+        else
+            pattern_fill(state->blocks[i], sizes[i], (uint64_t)state->round);
+    }
+}
+
+static void empty(struct state *state)
+{
+    for (size_t i = 0; i < SIZES; i++) {
+        if (pattern_check(state->blocks[i], sizes[i], (uint64_t)state->round) != SIZE_MAX)
+            atomic_fetch_add(&problems, 1);
+        free(state->blocks[i]);
+    }
+}
+
+/* Frees what the round before has left, allocates anew, and asks to be called again as long as that is allowed. */
+static void destroy(void *argument)
+{
+    struct state *state = argument;
+    empty(state);
+    atomic_fetch_add(&rounds, 1);
+    if (++state->round >= PTHREAD_DESTRUCTOR_ITERATIONS) {
+        free(state);
+        /* A last block that this thread will never free. */
+        void *block = malloc(100);
+        free(atomic_exchange(&left_over[(uintptr_t)block / 16 % TEST_COUNT(left_over)], block));
+        return;
+    }
+    fill(state);
+    pthread_setspecific(*state->key, state);
+}
+
+static void destroy_object(void *argument)
+{
+    struct state *state = argument;
+    empty(state);
+    free(state);
+}
+
+static struct state *new_state(pthread_key_t *key)
+{
+    struct state *state = calloc(1, sizeof(*state));
+    state->key = key;
+    fill(state);
+    return state;
+}
+
+static void *thread(void *unused)
+{
+    pthread_setspecific(early_key, new_state(&early_key));
+    pthread_setspecific(late_key, new_state(&late_key));
+    __cxa_thread_atexit_impl(destroy_object, new_state(NULL), __dso_handle);
+    return unused;
+}
+
+/*
+ * A thread whose only use of the allocator is in its destructor: whatever has been done for threads that end must
+ * be done for this one as well.
+ */
+static void lazy_destroy(void *argument)
+{
+    struct state state = {.round = 0};
+    (void)argument;
+    fill(&state);
+    empty(&state);
+    void *block = malloc(100);
+    free(atomic_exchange(&left_over[(uintptr_t)block / 16 % TEST_COUNT(left_over)], block));
+}
+
+static void *lazy_thread(void *unused)
+{
+    pthread_setspecific(lazy_key, &lazy_key);
+    return unused;
+}
+
+static void make_early_key(int argc, char **argv, char **environment)
+{
+    (void)argc;
+    (void)argv;
+    (void)environment;
+    pthread_key_create(&early_key, destroy);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const preinit)(int, char **,
+                                                                              char **) = make_early_key;
+
+static void run(void *(*function)(void *), unsigned long count)
+{
+    enum { AT_ONCE = 8 };
+    pthread_t threads[AT_ONCE];
+    for (unsigned long i = 0; i < count; i += AT_ONCE) {
+        for (int k = 0; k < AT_ONCE; k++)
+            if (pthread_create(&threads[k], NULL, function, NULL))
+                atomic_fetch_add(&problems, 1);
+        for (int k = 0; k < AT_ONCE; k++)
+            pthread_join(threads[k], NULL);
+    }
+}
+
+static void free_left_over(void)
+{
+    for (size_t i = 0; i < TEST_COUNT(left_over); i++)
+        free(atomic_exchange(&left_over[i], NULL));
+}
+
+static void *after_main(void *argument)
+{
+    pthread_join(*(pthread_t *)argument, NULL);
+    tap_ok(1, "main has left by pthread_exit");
+    void *block = malloc(1000);
+    tap_ok(block != NULL, "a thread goes on without main");
+    free(block);
+    tap_ok(atomic_load(&problems) == 0, "main's destructors");
+    exit(tap_end());
+}
+
+int main(void)
+{
+    static pthread_t main_thread, last;
+    tap_watchdog(60);
+    pthread_key_create(&late_key, destroy);
+    pthread_key_create(&lazy_key, lazy_destroy);
+    run(thread, 200);
+    run(lazy_thread, 100);
+    free_left_over();
+    malloc_trim(0);
+    size_t live = live_bytes(), held = held_bytes();
+    run(thread, THREADS);
+    run(lazy_thread, THREADS);
+    tap_ok(atomic_load(&problems) == 0, "%ld problems in %ld rounds of destructors", atomic_load(&problems),
+           atomic_load(&rounds));
+    tap_ok(atomic_load(&rounds) >= (long)THREADS * PTHREAD_DESTRUCTOR_ITERATIONS * 2, "%ld rounds",
+           atomic_load(&rounds));
+    free_left_over();
+    malloc_trim(0);
+    tap_ok(!HAK_STATS || live_bytes() < live + 65536, "%zu bytes live, %zu before", live_bytes(), live);
+    tap_ok(held_bytes() < held + 8 * TEST_MIB, "%zu bytes held, %zu before", held_bytes(), held);
+
+    pthread_setspecific(early_key, new_state(&early_key));
+    pthread_setspecific(late_key, new_state(&late_key));
+    main_thread = pthread_self();
+    if (pthread_create(&last, NULL, after_main, &main_thread))
+        return 1;
+    pthread_exit(NULL);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * first_race.c - the first call of the process comes from 64 threads at once, each with another function; in some
+ * rounds one of them forks.  Linked with the core library: pthread_create would make the first call otherwise.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#include "hakmem.h"
+#include "tap.h"
+#include "verify.h"
+
+enum { THREADS = 64 };
+
+static atomic_int ready, go, problems;
+static unsigned char *_Atomic blocks[THREADS];
+static pid_t forked_by_thread;
+static int forking;
+
+static size_t size_of(int i) { return (size_t)i * (size_t)i * 40 + 1; }
+
+static void *first_call(int i)
+{
+    size_t size = size_of(i);
+    void *block = NULL;
+    switch (i % 10) {
+    case 0:
+        hakmem_free(NULL);
+        return hakmem_malloc(size);
+    case 1:
+        return hakmem_calloc(1, size);
+    case 2:
+        return hakmem_realloc(NULL, size);
+    case 3:
+        return hakmem_aligned_alloc(4096, size);
+    case 4:
+        return hakmem_posix_memalign(&block, 64, size) ? NULL : block;
+    case 5:
+        if (hakmem_malloc_usable_size(NULL))
+            atomic_fetch_add(&problems, 1);
+        return hakmem_malloc(size);
+    case 6:
+        (void)hakmem_mallinfo2();
+        return hakmem_malloc(size);
+    case 7:
+        hakmem_malloc_trim(0);
+        return hakmem_malloc(size);
+    case 8:
+        return hakmem_malloc(size + 3 * TEST_MIB);
+    default:
+        return hakmem_malloc(size);
+    }
+}
+
+static void *thread(void *argument)
+{
+    int i = (int)(intptr_t)argument;
+    atomic_fetch_add(&ready, 1);
+    while (!atomic_load(&go))
+        sched_yield();
+    if (forking && i == 17) {
+        forked_by_thread = fork();
+        if (forked_by_thread == 0) {
+            unsigned char *block = hakmem_malloc(1000);
+            _exit(!block);
+        }
+    }
+    unsigned char *block = first_call(i);
+    if (!block) {
+        atomic_fetch_add(&problems, 1);
+        return NULL;
+    }
+    pattern_fill(block, size_of(i), (uint64_t)i);
+    atomic_store(&blocks[i], block);
+    return NULL;
+}
+
+/* Runs in a child process, for each process has one first call only. */
+static int race(int number)
+{
+    pthread_t threads[THREADS];
+    int status = 0;
+    forking = number % 4 == 3;
+    alarm(test_patience(20));
+    for (intptr_t i = 0; i < THREADS; i++)
+        if (pthread_create(&threads[i], NULL, thread, (void *)i))
+            return 2;
+    while (atomic_load(&ready) < THREADS)
+        sched_yield();
+    atomic_store(&go, 1);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    if (forked_by_thread && (waitpid(forked_by_thread, &status, 0) < 0 || status))
+        return 3;
+    for (int i = 0; i < THREADS; i++) {
+        unsigned char *block = atomic_load(&blocks[i]);
+        if (!block || pattern_check(block, size_of(i), (uint64_t)i) != SIZE_MAX)
+            return 4;
+        hakmem_free(block);
+    }
+    hak_verify();
+    return atomic_load(&problems) != 0;
+}
+
+int main(void)
+{
+    int rounds = (int)test_scale(400), failed = 0, status;
+    tap_watchdog(120);
+    for (int i = 0; i < rounds; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(race(i));
+        if (child < 0 || waitpid(child, &status, 0) < 0 || status) {
+            tap_note("round %d: status %#x", i, (unsigned)status);
+            failed++;
+        }
+    }
+    tap_ok(failed == 0, "%d times 64 threads made the first call, %d failed", rounds, failed);
+    return tap_end();
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * misuse.h - runs one act of misuse in a child process and compares how it ended: by SIGABRT, with exactly the line
+ * on standard error that the act announced by expect() just before.
+ */
+#ifndef HAKMEM_TESTS_MISUSE_H
+#define HAKMEM_TESTS_MISUSE_H
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "hakmem.h"
+#include "../tap.h"
+
+/* Every kind of block: classes of all sorts, a span, a mapping. */
+#define MISUSE_SMALL {0, 16, 48, 1000, 5000, 32768, 100000, 131072}
+#define MISUSE_BIG {131073, 300000, 1048576, 1048577, 5000000, 200000000}
+
+static struct {
+    char lines[2][256];
+} *expected;
+
+__attribute__((format(printf, 2, 3))) static inline void expect_line(int which, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(expected->lines[which], sizeof(expected->lines[which]), format, arguments);
+    va_end(arguments);
+}
+
+/* What the program must say, without the newline. */
+#define expect(...) expect_line(0, __VA_ARGS__)
+/* What it may say instead. */
+#define or_expect(...) expect_line(1, __VA_ARGS__)
+
+static inline void expect_double_free(void *block)
+{
+    expect("hakmem: double free of %p (block of %zu bytes)", block, hakmem_malloc_usable_size(block));
+}
+
+/* For blocks whose memory may have gone back to the kernel: what was there is then not known any more. */
+static inline void or_expect_foreign(const char *call, const void *block)
+{
+    or_expect("hakmem: %s of %p, which libhakmem did not allocate", call, block);
+}
+
+/* A pointer the compiler knows nothing of: it warns of some kinds of misuse, rightly, and cannot be told otherwise. */
+static inline void *launder(const void *pointer)
+{
+    union {
+        const void *given;
+        void *volatile laundered;
+    } way = {pointer};
+    return way.laundered;
+}
+
+static inline void in_thread(void *(*function)(void *), void *argument)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, function, argument) == 0)
+        pthread_join(thread, NULL);
+}
+
+static inline void misuse_run(const char *name, void (*act)(size_t), size_t argument)
+{
+    int pipe_ends[2], status = 0;
+    char said[1024];
+    size_t length = 0;
+    ssize_t got;
+    if (!expected)
+        expected = mmap(NULL, sizeof(*expected), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    memset(expected, 0, sizeof(*expected));
+    if (pipe(pipe_ends)) {
+        tap_ok(0, "%s: pipe", name);
+        return;
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_CORE, &none);
+        dup2(pipe_ends[1], STDERR_FILENO);
+        close(pipe_ends[0]);
+        close(pipe_ends[1]);
+        act(argument);
+        _exit(0);
+    }
+    close(pipe_ends[1]);
+    while (length < sizeof(said) - 1 && (got = read(pipe_ends[0], said + length, sizeof(said) - 1 - length)) > 0)
+        length += (size_t)got;
+    said[length] = '\0';
+    close(pipe_ends[0]);
+    waitpid(child, &status, 0);
+
+    int aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+    int line_ends = length > 0 && said[length - 1] == '\n';
+    if (line_ends)
+        said[length - 1] = '\0';
+    int right = line_ends && (!strcmp(said, expected->lines[0]) ||
+                              (expected->lines[1][0] && !strcmp(said, expected->lines[1])));
+    if (!tap_ok(aborted && right, "%s, %zu bytes", name, argument)) {
+        tap_note("expected SIGABRT and: %s", expected->lines[0]);
+        if (expected->lines[1][0])
+            tap_note("or: %s", expected->lines[1]);
+        tap_note("status %#x, and: %s", (unsigned)status, said);
+    }
+}
+
+#define misuse_each(name, act, ...) \
+    do { \
+        static const size_t sizes_[] = __VA_ARGS__; \
+        for (size_t i_ = 0; i_ < TEST_COUNT(sizes_); i_++) \
+            misuse_run((name), (act), sizes_[i_]); \
+    } while (0)
+
+#endif
