@@ -197,7 +197,7 @@ def goals_table(comparison):
     rows = [["goal", "at most", "reached", ""]]
     for text, limit, value in goal_rows(comparison):
         rows.append([text, figure(limit), f"{value:.3g}", "yes" if value <= limit else "no"])
-    return table(rows)
+    return table(rows) if len(rows) > 1 else []
 
 
 def noise_remarks(comparison, rounds):
