@@ -32,12 +32,13 @@ run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
 
 if have "$CXX" && compile_cxx -fPIC -shared -o "$scratch/libnew.so" "$tests/alone/new_library.cc" 2>/dev/null; then
-    for order in "$library -lstdc++" "-lstdc++ $library"; do
-        # shellcheck disable=SC2086
-        compile_cxx -nodefaultlibs -o "$scratch/new_delete" "$tests/alone/new_delete.cc" "$scratch/libnew.so" $order \
-            -lm -lgcc_s -lgcc -lc -Wl,-rpath,"$folder:$scratch" || exit 99
-        run new_delete "operator new and delete, linked with $(echo "$order" | sed 's|[^ ]*/||g')" "$scratch/new_delete"
-    done
+    compile_cxx -o "$scratch/new_delete" "$tests/alone/new_delete.cc" "$scratch/libnew.so" "$library" \
+        -Wl,-rpath,"$folder:$scratch" || exit 99
+    run new_delete "operator new and delete" "$scratch/new_delete"
+    # With libstdc++ first its new and delete are called, and call our malloc and free.
+    compile_cxx -nodefaultlibs -o "$scratch/new_delete" "$tests/alone/new_delete.cc" "$scratch/libnew.so" -lstdc++ \
+        "$library" -lm -lgcc_s -lgcc -lc -Wl,-rpath,"$folder:$scratch" || exit 99
+    NEW_OF_LIBSTDCXX=1 run new_delete "operator new and delete of libstdc++" "$scratch/new_delete"
 else
     skip "operator new and delete" "no C++ compiler"
 fi

@@ -43,10 +43,10 @@ shared_library hooks c hooks_library.c
 shared_library wrapper c wrapper_library.c
 for preload in "$library $scratch/libhooks.so" "$scratch/libhooks.so $library" "$scratch/libwrapper.so $library" \
     "$scratch/libwrapper.so $scratch/libhooks.so $library"; do
-    what=$(echo "$preload" | sed 's|[^ ]*/||g')
-    run lifetime "from before constructors until after destructors, with $what" "$scratch/lifetime"
-    HAKMEM_TEST_SHORT=1 run tsd "destructors of thread-specific data, with $what" "$scratch/tsd"
-    HAKMEM_TEST_SHORT=1 run threads "threads, with $what" "$scratch/threads"
+    others=$(echo "$preload" | sed 's|[^ ]*/||g')
+    run lifetime "from before constructors until after destructors, with $others" "$scratch/lifetime"
+    HAKMEM_TEST_SHORT=1 run tsd "destructors of thread-specific data, with $others" "$scratch/tsd"
+    HAKMEM_TEST_SHORT=1 run threads "threads, with $others" "$scratch/threads"
 done
 preload=$library
 

@@ -133,24 +133,26 @@ void test_failure()
     tap_ok(throws_bad_alloc([] { ::operator delete[](::operator new[](impossible)); }), "new[] throws bad_alloc");
     tap_ok(throws_bad_alloc([=] { ::operator delete(::operator new(impossible, alignment), alignment); }),
            "aligned new throws bad_alloc");
-    tap_ok(throws_bad_alloc([=] { ::operator delete[](::operator new[](beyond, alignment), alignment); }),
-           "aligned new[] throws bad_alloc");
+    // libstdc++ rounds the size up to the alignment, and does not see that it overflows.
+    if (!std::getenv("NEW_OF_LIBSTDCXX")) {
+        tap_ok(throws_bad_alloc([=] { ::operator delete[](::operator new[](beyond, alignment), alignment); }),
+               "aligned new[] throws bad_alloc");
+        tap_ok(!::operator new[](beyond, alignment, quiet), "aligned nothrow new[] returns null");
+    }
     tap_ok(throws_bad_alloc([] { std::vector<char> vector(impossible / 2); }), "a vector throws bad_alloc");
     tap_ok(!::operator new(impossible, quiet) && !::operator new[](beyond, quiet), "nothrow new returns null");
-    tap_ok(!::operator new(impossible, alignment, quiet) && !::operator new[](beyond, alignment, quiet),
-           "aligned nothrow new returns null");
+    tap_ok(!::operator new(impossible, alignment, quiet), "aligned nothrow new returns null");
 
     std::set_new_handler(handler);
     reserve = std::malloc(1000);
     tap_ok(throws_bad_alloc([] { ::operator delete(::operator new(impossible)); }) && handler_calls == 3,
-           "new calls the handler until there is none: %d times", handler_calls);
+           "new calls the handler until there is none");
     handler_calls = 0;
     std::set_new_handler(handler);
-    tap_ok(!::operator new(impossible, quiet) && handler_calls == 3, "nothrow new calls it: %d times", handler_calls);
+    tap_ok(!::operator new(impossible, quiet) && handler_calls == 3, "nothrow new calls it");
     handler_calls = 0;
     std::set_new_handler(handler);
-    tap_ok(!::operator new[](impossible, alignment, quiet) && handler_calls == 3, "aligned new calls it: %d times",
-           handler_calls);
+    tap_ok(!::operator new[](impossible, alignment, quiet) && handler_calls == 3, "aligned new calls it");
     std::set_new_handler(throwing_handler);
     bool caught = false;
     try {

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""The page in a real browser, headless: it renders, fits the window, follows light and dark, and complains of nothing."""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+import zlib
+
+from hakmem_profile import webpage
+from test_report import measured_document, seed_document
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# Widths of the window: a desktop, and the least that a window of this browser can have.
+WIDTHS = (1000, 500)
+
+# Writes into the title what does not fit.  The page itself may run no script: this goes into a copy without its policy.
+PROBE = """<script>addEventListener("load", () => {
+  const root = document.documentElement, wide = [];
+  for (const e of document.querySelectorAll("main *"))
+    if (!e.closest(".wide") && !e.closest("pre") && !e.closest("svg") && e.getBoundingClientRect().right > innerWidth + 1)
+      wide.push(e.tagName + "." + e.className);
+  let cut = 0, texts = 0;
+  for (const t of document.querySelectorAll("figure svg text")) {
+    const box = t.getBBox(), view = t.ownerSVGElement.viewBox.baseVal;
+    texts++;
+    if (box.x < -1 || box.x + box.width > view.width + 1 || box.y + box.height > view.height + 2) cut++;
+  }
+  document.title = `PROBE width=${innerWidth} scroll=${root.scrollWidth} height=${root.scrollHeight} ` +
+    `texts=${texts} cut=${cut} wide=[${wide}]`;
+});</script>"""
+
+
+def pixels(path):
+    """(width, height, rows) of a PNG with 8 bits a channel, as the browser writes it; rows of (r, g, b)."""
+    with open(path, "rb") as file:
+        data = file.read()
+    position, packed = 8, b""
+    while position < len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        body = data[position + 8 : position + 8 + length]
+        if kind == b"IHDR":
+            width, height, _, colour = struct.unpack(">IIBB", body[:10])
+        elif kind == b"IDAT":
+            packed += body
+        position += 12 + length
+    channels = {2: 3, 6: 4}[colour]
+    raw, stride, rows = zlib.decompress(packed), width * channels, []
+    before = bytearray(stride)
+    for y in range(height):
+        start = y * (stride + 1)
+        kind, line = raw[start], bytearray(raw[start + 1 : start + 1 + stride])
+        for i in range(stride):
+            left = line[i - channels] if i >= channels else 0
+            up, corner = before[i], before[i - channels] if i >= channels else 0
+            if kind == 1:
+                line[i] = (line[i] + left) & 255
+            elif kind == 2:
+                line[i] = (line[i] + up) & 255
+            elif kind == 3:
+                line[i] = (line[i] + (left + up) // 2) & 255
+            elif kind == 4:
+                estimate = left + up - corner
+                nearest = min((abs(estimate - v), n, v) for n, v in enumerate((left, up, corner)))
+                line[i] = (line[i] + nearest[2]) & 255
+        rows.append([tuple(line[x : x + 3]) for x in range(0, stride, channels)])
+        before = line
+    return width, height, rows
+
+
+@unittest.skipUnless(BROWSER, "no chromium")
+class Browser(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="hakmem-browser-test.")
+        self.pages = {"seed": webpage.render(seed_document()), "measured": webpage.render(measured_document())}
+
+    def tearDown(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def browse(self, page, *arguments, width=1000, height=700):
+        path = os.path.join(self.folder, "page.html")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(page)
+        profile = tempfile.mkdtemp(dir=self.folder)
+        done = subprocess.run(
+            [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+             "--disable-sync", "--no-first-run", "--hide-scrollbars", "--enable-logging=stderr",
+             f"--user-data-dir={profile}", f"--window-size={width},{height}", *arguments, f"file://{path}"],
+            capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "HOME": self.folder},
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+        return done
+
+    def test_fits(self):
+        """nothing is wider than the window, and no text of a chart is cut off"""
+        for name, page in self.pages.items():
+            policy = re.compile(r"<meta http-equiv=.*?>\n")
+            probed = policy.sub("", page).replace("</head>", PROBE + "</head>")
+            for width in WIDTHS:
+                with self.subTest(name, width=width):
+                    dom = self.browse(probed, "--dump-dom", width=width).stdout
+                    result = re.search(
+                        r"PROBE width=(\d+) scroll=(\d+) height=(\d+) texts=(\d+) cut=(\d+) wide=\[(.*?)\]", dom
+                    )
+                    self.assertTrue(result, "the probe did not run")
+                    inner, scroll, height, texts, cut = map(int, result.groups()[:5])
+                    self.assertLessEqual(scroll, inner, result.group(6))
+                    self.assertEqual((cut, result.group(6)), (0, ""))
+                    self.assertGreater(height, 2000)
+                    self.assertGreater(texts, 15)
+
+    def test_no_complaints(self):
+        """the browser's console stays empty: the policy forbids nothing that the page does"""
+        for name, page in self.pages.items():
+            done = self.browse(page, "--dump-dom")
+            self.assertNotIn("CONSOLE", done.stderr, name)
+            self.assertIn("</html>", done.stdout)
+
+    def test_light_and_dark(self):
+        """the screenshot has a light or a dark ground, and colours on it"""
+        for dark in (False, True):
+            path = os.path.join(self.folder, f"dark-{dark}.png")
+            mode = ["--blink-settings=preferredColorScheme=" + ("0" if dark else "1")]
+            self.browse(self.pages["seed"], f"--screenshot={path}", *mode, width=500, height=600)
+            width, height, rows = pixels(path)
+            self.assertEqual((width, height), (500, 600))
+            ground = sum(rows[3][3]) / 3
+            self.assertTrue(ground < 60 if dark else ground > 220, f"dark={dark}: ground is {rows[3][3]}")
+            self.assertGreater(len({pixel for row in rows for pixel in row}), 50)

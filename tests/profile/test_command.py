@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""The command itself, run on tiny programs: what passes through, what it writes, how it fails and how it is stopped."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from support import FIXTURES, BUILD, built
+
+REPORTS = ("report.html", "report.json", "report.md")
+
+
+class Command(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if os.environ.get("SANITIZER_CFLAGS"):
+            raise unittest.SkipTest("with a sanitizer the library does not replace malloc")
+        cls.command = [sys.executable, built("tools", "profile", "hakmem-profile")]
+        cls.environment = {**os.environ, "HAKMEM_LIBRARY": built("src", ".libs", "libhakmem.so.0")}
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="hakmem-profile-test.")
+        self.out = os.path.join(self.folder, "out")
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def run_it(self, *arguments, environment=None, **options):
+        return subprocess.run([*self.command, "--out", self.out, *arguments], env=environment or self.environment,
+                              capture_output=True, text=True, cwd=self.folder, timeout=300, check=False, **options)  # fmt: skip
+
+    def report(self):
+        self.assertTrue(set(REPORTS) <= set(os.listdir(self.out)), os.listdir(self.out))
+        with open(os.path.join(self.out, "report.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def no_report(self):
+        self.assertFalse(os.path.exists(self.out), "a report was written")
+
+    # ---- what passes through ----
+
+    def test_tiny(self):
+        """a tiny program, whole: output once, exit status, all parts of the report that can be had here"""
+        done = self.run_it("--runs", "2", "--against", "libc", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+        self.assertEqual((done.returncode, done.stdout), (3, "out\n"), done.stderr)
+        self.assertEqual(done.stderr.splitlines()[0], "err")
+        self.assertNotIn("\x1b", done.stderr)
+        doc = self.report()
+        self.assertEqual([r["name"] for r in doc["comparison"]], ["libhakmem", "libc"])
+        self.assertEqual([len(r["walls"]) for r in doc["comparison"]], [2, 2])
+        self.assertEqual([r["statuses"] for r in doc["comparison"]], [[3], [3]])
+        self.assertGreater(doc["comparison"][0]["peak_rss"], 200000)
+        self.assertLess(doc["comparison"][1]["peak_rss"], 6 << 20)
+        self.assertGreater(doc["sizes"]["allocations"], 5)
+        self.assertFalse(doc["partial"])
+        if shutil.which("valgrind") or not doc["simulated"]:
+            self.assertTrue(any(c["value"] for c in doc["counters"]), doc["quality"])
+            self.assertTrue(doc["budget"])
+        if shutil.which("strace") and doc["system_calls"]:
+            self.assertGreater(doc["system_calls"]["libc"]["calls"]["execve"], 0)
+
+    def test_input(self):
+        """every run gets the same standard input"""
+        done = self.run_it("--runs", "3", "--simulate", "never", "sh", "-c", "wc -c | tee -a seen", input="12345")
+        self.assertEqual((done.returncode, done.stdout.strip()), (0, "5"), done.stderr)
+        with open(os.path.join(self.folder, "seen"), encoding="utf-8") as file:
+            seen = file.read().split()
+        self.assertGreaterEqual(len(seen), 4)
+        self.assertEqual(set(seen), {"5"})
+
+    def test_without_dashes(self):
+        """the program begins at the first word that is no option"""
+        done = self.run_it("--runs", "1", "--simulate", "never", "sh", "-c", "exit 0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_killed(self):
+        """a program that dies of a signal"""
+        done = self.run_it("--runs", "1", "--simulate", "never", "--", "sh", "-c", "kill -9 $$")
+        self.assertEqual(done.returncode, 128 + 9, done.stderr)
+        self.assertIn("137", " ".join(self.report()["quality"]))
+
+    def test_static(self):
+        """a statically linked program is measured as it is"""
+        source, program = os.path.join(self.folder, "s.c"), os.path.join(self.folder, "s")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write("#include <stdlib.h>\nint main(void) { free(malloc(10)); return 0; }\n")
+        compiler = os.environ.get("CC", "cc").split()
+        if subprocess.run([*compiler, "-static", "-o", program, source], capture_output=True, check=False).returncode:
+            self.skipTest("cannot link statically")
+        done = self.run_it("--runs", "1", "--simulate", "never", program)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("linked statically", " ".join(self.report()["quality"]))
+        done = self.run_it("--against", "libc", program)
+        self.assertEqual(done.returncode, 2)
+
+    def test_without_tools(self):
+        """without perf, valgrind and strace: what the runs and the counts say, and which packages to install"""
+        tools = os.path.join(self.folder, "bin")
+        os.mkdir(tools)
+        os.symlink(shutil.which("sh"), os.path.join(tools, "sh"))
+        done = self.run_it("--runs", "2", "sh", "-c", ":", environment={**self.environment, "PATH": tools})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        notes = " ".join(self.report()["quality"])
+        for words in ("linux-perf", "valgrind", "strace"):
+            self.assertIn(words, notes)
+
+    # ---- how it fails ----
+
+    def test_cannot_run(self):
+        """no such program, no executable one, none at all"""
+        for program, status in (("./nothing", 127), ("nothing-of-this-name", 127), ("/etc/passwd", 126), ("/etc", 126)):
+            done = self.run_it("--", program)
+            self.assertEqual(done.returncode, status, program)
+            self.assertIn(program, done.stderr)
+        self.assertEqual(self.run_it().returncode, 2)
+        self.no_report()
+
+    def test_wrong_usage(self):
+        """allocators that are not there, impossible numbers, options that do not go together"""
+        for arguments, words in (
+            (["--against", "nomalloc", "--", "sh"], "unknown allocator 'nomalloc'"),
+            (["--against", "/nowhere/lib.so", "--", "sh"], "/nowhere/lib.so"),
+            (["--runs", "0", "--", "sh"], "--runs"),
+            (["--runs", "x", "--", "sh"], "--runs"),
+            (["--ops", "-3", "--", "sh"], "--ops"),
+            (["--report", "x"], "--replay"),
+            (["--replay", "x", "--", "sh"], "--replay"),
+            (["--nonsense"], "--nonsense"),
+        ):
+            done = self.run_it(*arguments)
+            self.assertEqual(done.returncode, 2, (arguments, done.stderr))
+            self.assertIn(words, done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+        self.no_report()
+
+    def test_missing_library(self):
+        """HAKMEM_LIBRARY that is not there"""
+        done = self.run_it("sh", environment={**self.environment, "HAKMEM_LIBRARY": "/nowhere/libhakmem.so.0"})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("HAKMEM_LIBRARY", done.stderr)
+        self.no_report()
+
+    def test_help(self):
+        """--help and --version"""
+        self.assertIn("--against", self.run_it("--help").stdout)
+        self.assertRegex(self.run_it("--version").stdout, r"^hakmem profile [0-9.]+\n$")
+
+    # ---- replay ----
+
+    def test_replay(self):
+        """the seed's figures from files"""
+        done = self.run_it("--replay", os.path.join(FIXTURES, "seed-perf-stat.txt"), "--ops", "200000000", "--report",
+                           os.path.join(FIXTURES, "seed-perf-report.txt"))  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("instruction bound, also branch-misprediction bound", done.stdout)
+        self.assertEqual(self.report()["verdict"]["case"], "instructions")
+
+    def test_replay_callgrind(self):
+        """a file of callgrind, where there are no times"""
+        done = self.run_it("--replay", os.path.join(FIXTURES, "callgrind.out.txt"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([r["name"] for r in self.report()["functions"]["rows"]], ["main", "malloc", "free"])
+
+    def test_replay_broken(self):
+        """broken files: one line that names file and line, status 1, no report"""
+        with open(os.path.join(FIXTURES, "seed-perf-stat.txt"), encoding="utf-8") as file:
+            stat = file.readlines()
+        broken = os.path.join(self.folder, "broken.txt")
+        for text, line in (("".join(stat[:9]), 9), ("".join(stat).replace("9,514,440,349 ", "9,5x4 "), 6), ("", 1)):
+            with open(broken, "w", encoding="utf-8") as file:
+                file.write(text)
+            done = self.run_it("--replay", broken)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assertIn(f"broken.txt:{line}: ", done.stderr)
+        done = self.run_it("--replay", os.path.join(FIXTURES, "seed-perf-stat.txt"), "--report", broken)
+        self.assertIn("broken.txt:1: ", done.stderr)
+        with open(broken, "wb") as file:
+            file.write(b"PERFILE2\0\0\1")
+        self.assertIn("binary", self.run_it("--replay", broken).stderr)
+        self.no_report()
+
+    # ---- how it is stopped ----
+
+    def interrupt(self, number, start):
+        with open(os.path.join(self.folder, "stderr"), "w+", encoding="utf-8") as errors:
+            child = subprocess.Popen([*self.command, "--out", self.out, "--simulate", "never", "--", "sh", "-c",
+                                      "echo x >>started; exec sleep 2"], env=self.environment, cwd=self.folder,
+                                     stderr=errors, stdin=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+            for _ in range(600):
+                if os.path.exists(os.path.join(self.folder, "started")) and start():
+                    break
+                time.sleep(0.05)
+            child.send_signal(number)
+            status = child.wait(60)
+            errors.seek(0)
+            return status, errors.read()
+
+    def started(self, times):
+        with open(os.path.join(self.folder, "started"), encoding="utf-8") as file:
+            return len(file.readlines()) >= times
+
+    def test_interrupted(self):
+        """SIGINT in a timed run: status 130, and a report of what there is"""
+        status, errors = self.interrupt(signal.SIGINT, lambda: self.started(3))
+        self.assertEqual(status, 130, errors)
+        self.assertNotIn("Traceback", errors)
+        doc = self.report()
+        self.assertTrue(doc["partial"])
+        self.assertEqual([len(r["walls"]) for r in doc["comparison"]], [1])
+
+    def test_terminated(self):
+        """SIGTERM in the first run reaches the program too"""
+        begin = time.monotonic()
+        status, errors = self.interrupt(signal.SIGTERM, lambda: self.started(1))
+        self.assertEqual(status, 143, errors)
+        self.assertTrue(self.report()["partial"])
+        self.assertEqual(self.report()["comparison"], [])
+        self.assertLess(time.monotonic() - begin, 30)
+
+    def test_terminal(self):
+        """on a terminal it says what it does, and clears that before the program writes"""
+        master, slave = pty.openpty()
+        child = subprocess.Popen([*self.command, "--out", self.out, "--simulate", "never", "--runs", "1", "--", "sh",
+                                  "-c", "echo shown"], env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
+                                 stdout=slave, stderr=slave)  # fmt: skip
+        os.close(slave)
+        seen = b""
+        while True:
+            try:
+                block = os.read(master, 4096)
+            except OSError:
+                break
+            if not block:
+                break
+            seen += block
+        os.close(master)
+        self.assertEqual(child.wait(60), 0)
+        text = seen.decode()
+        self.assertIn("run 1 of 1 under libhakmem", text)
+        self.assertIn("\x1b[Kshown", text)
+
+
+class Uninstalled(unittest.TestCase):
+    def test_through_hakmem(self):
+        """`hakmem profile` of the build tree finds it"""
+        command = built("tools", "hakmem-uninstalled")
+        done = subprocess.run([command, "profile", "--version"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr + BUILD)
+        self.assertIn("hakmem profile", done.stdout)

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+"""The three forms of the report: complete, well-formed, self-contained, and the same figures in all."""
+
+import json
+import os
+import re
+import unittest
+from html.parser import HTMLParser
+
+from hakmem_profile import cli, document, evidence, functions, markdown, replay, session, webpage
+from hakmem_profile.allocators import Allocator
+from hakmem_profile.callgrind import parse as parse_callgrind
+from hakmem_profile.counting import parse as parse_counts
+from hakmem_profile.perfreport import parse as parse_report
+from hakmem_profile.runner import Run, interleaved
+from hakmem_profile.strace import parse as parse_strace
+from support import FIXTURES, fixture
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+PATHS = {"version": "0.1.0", "soname": "libhakmem.so.0", "libdir": "/usr/lib", "measure": "/x", "count": None}
+MACHINE = {
+    "date": "2026-11-23 01:00 UTC", "processor": "A <processor> & more", "architecture": "x86_64", "processors": 2,
+    "clock": 3e9, "clock_measured": True, "virtual": True, "memory": 8 << 30, "system": "Debian", "kernel": "6.1",
+    "libc": "glibc 2.36", "huge_pages": "madvise", "perf_event_paranoid": 2, "load": 0.1,
+}  # fmt: skip
+
+
+class Options:
+    against, runs, ops, clock, limit, simulate = "libc", 3, None, None, 120, "auto"
+
+
+class Checker(HTMLParser):
+    """Collects what is wrong with a page: tags that do not match, and anything that would load something."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.stack, self.faults, self.text, self.tags = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "action", "data") or name.startswith("on"):
+                self.faults.append(f"<{tag} {name}={value}>")
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        if not self.stack or self.stack.pop() != tag:
+            self.faults.append(f"</{tag}> does not match")
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def check(page):
+    checker = Checker()
+    checker.feed(page)
+    checker.close()
+    return checker
+
+
+def seed_document():
+    e, parts = replay.replay(
+        os.path.join(FIXTURES, "seed-perf-stat.txt"), [os.path.join(FIXTURES, "seed-perf-report.txt")], 200000000
+    )
+    return cli._document(Options, PATHS, e, parts, parts["command"], "replay")
+
+
+def measurement():
+    """A measurement of "prog" under two allocators, as the session would have collected it."""
+    m = session.Measurement(MACHINE)
+    for number, wall in enumerate((1.0, 1.1, 1.02)):
+        m.runs.setdefault("libhakmem", []).append(Run(wall, 0.9, 0.1, 3 << 20, 500 + number, 0, 3, 9, 0))
+        m.runs.setdefault("<libc> & co", []).append(Run(wall * 1.2, 1.1, 0.1, 4 << 20, 700, 0, 3, 9, 0))
+    m.counts = parse_counts(fixture("counts.txt"), "counts")
+    m.system_calls = {"libhakmem": parse_strace(fixture("strace-6.1.txt"), "s"), "<libc> & co": None}
+    m.simulations = {"libhakmem": (parse_callgrind(fixture("callgrind.out.txt"), "c"), True)}
+    m.time_tables = {"libhakmem": parse_report(fixture("report-de_DE-samples.txt"), "r")[0]}
+    return m
+
+
+def measured_document(m=None, partial=False):
+    everybody = [Allocator("libhakmem", ["libhakmem.so.0"]), Allocator("<libc> & co", [])]
+    program = ["./prog", "<b>", "&amp;"]
+    e, parts = session.assemble(Options, PATHS, m or measurement(), everybody, program, MACHINE, {"perf": "6.1"}, False)
+    return cli._document(Options, PATHS, e, parts, "prog '<b>' '&amp;'", "measured", partial)
+
+
+def emptied(kind):
+    """The measurement as an interruption leaves it early."""
+    m = measurement()
+    if kind == "before the first timed run":
+        return session.Measurement(MACHINE)
+    if kind == "after one run":
+        m.runs = {"libhakmem": m.runs["libhakmem"][:1]}
+    m.system_calls, m.simulations, m.time_tables, m.counts = {}, {}, {}, None
+    return m
+
+
+class Report(unittest.TestCase):
+    def documents(self):
+        yield "seed", seed_document()
+        yield "measured", measured_document()
+        for kind in ("before the first timed run", "after one run", "after the runs"):
+            yield kind, measured_document(emptied(kind), partial=True)
+
+    def test_html(self):
+        """tags match, and the page loads nothing and runs nothing"""
+        for name, doc in self.documents():
+            with self.subTest(name):
+                page = webpage.render(doc)
+                checker = check(page)
+                self.assertEqual((checker.faults, checker.stack), ([], []))
+                self.assertNotIn("script", checker.tags)
+                self.assertNotRegex(page, r"https?://|@import|url\(")
+                self.assertIn("default-src 'none'", page)
+
+    def test_html_escapes(self):
+        """names from outside are text, never markup"""
+        page = webpage.render(measured_document())
+        self.assertNotIn("<b>'", page)
+        self.assertNotIn("<libc>", page)
+        text = "".join(check(page).text)
+        self.assertIn("<libc> & co", text)
+        self.assertIn("A <processor> & more", text)
+        self.assertIn("prog '<b>' '&amp;'", text)
+
+    def test_svg(self):
+        """no chart has a length that is not a number"""
+        for name, doc in self.documents():
+            page = webpage.render(doc)
+            self.assertNotRegex(page, r'"(?:nan|inf|-[0-9.]+|None)"', name)
+
+    def test_json(self):
+        """JSON is the document, and has what the others show"""
+        for name, doc in self.documents():
+            with self.subTest(name):
+                again = json.loads(json.dumps(doc))
+                self.assertEqual(again["format"], "hakmem-profile/1")
+                for key in ("verdict", "cases", "budget", "advice", "thresholds", "comparison", "counters", "quality", "partial"):
+                    self.assertIn(key, again)
+
+    def test_markdown(self):
+        """tables have as many cells in every row as in the head"""
+        for name, doc in self.documents():
+            text = markdown.render(doc)
+            width = None
+            for line in text.splitlines():
+                cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else None
+                if cells and width:
+                    self.assertEqual(cells, width, f"{name}: {line}")
+                width = cells
+            self.assertNotIn("None", text, name)
+            self.assertNotIn("nan", text.split(), name)
+
+    def test_same_everywhere(self):
+        """verdict, thresholds and measured values are in the Markdown and on the page"""
+        doc = seed_document()
+        page, text = "".join(check(webpage.render(doc)).text), markdown.render(doc)
+        for words in (doc["verdict"]["text"], "26x", "128x", "49.57 %", "41.60 %", "16,523,264,313", "not supported"):
+            self.assertIn(words, page)
+            self.assertIn(words, text)
+        for case in doc["cases"]:
+            for indicator in case["indicators"]:
+                self.assertIn(indicator["name"], page)
+                self.assertIn(indicator["value_text"], text)
+
+    def test_partial(self):
+        """an interrupted measurement says so"""
+        doc = measured_document(emptied("after one run"), partial=True)
+        self.assertIn("Interrupted", markdown.render(doc))
+        self.assertIn("interrupted", webpage.render(doc))
+
+    def test_comparison(self):
+        """medians, spread, ratio to the first, calls per operation"""
+        first, second = measured_document()["comparison"]
+        self.assertEqual((first["wall"], first["ratio"], second["ratio"]), (1.02, 1.0, 1.2))
+        self.assertAlmostEqual(first["spread"], 0.05 / 1.02)
+        self.assertEqual((first["peak_rss"], first["page_faults"], first["system_calls"]), (3 << 20, 501, 1154))
+        self.assertEqual(first["memory_calls"], 908 + 32 + 5 + 14 + 1)
+        self.assertAlmostEqual(first["allocator_share"], 0.3825)
+
+    def test_simulated_is_said(self):
+        """simulated figures are called that wherever they stand"""
+        doc = measured_document()
+        self.assertEqual(set(doc["simulated"]) & {"cycles", "instructions"}, {"cycles", "instructions"})
+        self.assertTrue(all(c["simulated"] for c in doc["counters"]))
+        columns = {c["key"]: c["simulated"] for c in doc["functions"]["columns"]}
+        self.assertEqual((columns["time"], columns["misses"], columns["instructions"]), (False, True, True))
+        self.assertTrue(any("Times come from real runs" in note for note in doc["quality"]))
+        self.assertIn("(simulated)", markdown.render(doc))
+        self.assertIn(">simulated<", webpage.render(doc))
+
+    def test_kernel_apart(self):
+        """the kernel's functions have a table of their own"""
+        doc = measured_document()
+        self.assertEqual([r["name"] for r in doc["functions"]["kernel"]], ["clear_page_erms"])
+        self.assertNotIn("clear_page_erms", [r["name"] for r in doc["functions"]["rows"]])
+
+    def test_sizes(self):
+        """every class and the powers of two have all calls"""
+        sizes = measured_document()["sizes"]
+        self.assertEqual([(c["upto"], c["count"]) for c in sizes["classes"]], [(16, 1), (32, 13), (4096, 1)])
+        self.assertEqual(sum(p["count"] for p in sizes["powers"]), 15)
+
+    def test_notes_name_packages(self):
+        """a tool that is missing is named with the package that has it"""
+        from hakmem_profile import machine
+
+        self.assertEqual(set(machine.PACKAGES), {"perf", "valgrind", "strace"})
+        self.assertIn("linux-perf", machine.PACKAGES["perf"])
+
+
+class Functions(unittest.TestCase):
+    def test_groups(self):
+        """allocators by library or by name, the kernel, the loader, the program"""
+        for symbol, dso, kernel, expected in (
+            ("anything", "/usr/lib/libjemalloc.so.2", False, "allocator"),
+            ("_int_malloc", "/lib/libc.so.6", False, "allocator"),
+            ("__libc_malloc", "libc.so.6", False, "allocator"),
+            ("strlen", "libc.so.6", False, "library"),
+            ("operator new(unsigned long)", "bench", False, "allocator"),
+            ("malloc.constprop.0", "bench", False, "allocator"),
+            ("free@plt", "bench", False, "allocator"),
+            ("malloc@@GLIBC_2.2.5", "libc.so.6", False, "allocator"),
+            ("free_list_of_mine", "bench", False, "program"),
+            ("hak_refill", "static", False, "allocator"),
+            ("count", "/x/libhakmem-count.so", False, "library"),
+            ("_dl_relocate_object", "ld-linux-x86-64.so.2", False, "loader"),
+            ("clear_page_erms", "[kernel.kallsyms]", True, "kernel"),
+            ("nf_hook", "[nf_tables]", False, "kernel"),
+            ("__vdso_clock_gettime", "[vdso]", False, "program"),
+        ):
+            self.assertEqual(functions.group(symbol, dso, kernel), expected, symbol)
+
+    def test_kinds(self):
+        """page work and locks"""
+        for symbol in ("clear_page_erms", "get_mem_cgroup_from_mm", "do_anonymous_page", "free_pcppages_bulk"):
+            self.assertTrue(functions.is_page_work(symbol), symbol)
+        for symbol in ("native_queued_spin_lock_slowpath", "futex_wait", "pthread_mutex_lock@@GLIBC_2.2.5", "osq_lock"):
+            self.assertTrue(functions.is_lock(symbol), symbol)
+        for symbol in ("main", "malloc", "do_syscall_64"):
+            self.assertFalse(functions.is_lock(symbol) or functions.is_page_work(symbol), symbol)
+
+    def test_same_name_in_two_files(self):
+        """functions of one name in two files are not mixed up"""
+        time = functions.prepare([{"percent": 60.0, "symbol": "malloc", "object": "a.so"},
+                                  {"percent": 40.0, "symbol": "malloc", "object": "b.so"}])  # fmt: skip
+        misses = functions.prepare([{"percent": 10.0, "symbol": "malloc", "object": "b.so"}])
+        self.assertEqual([row["ratio"] for row in functions.join(time, misses)], [None, 4.0])
+
+
+class Order(unittest.TestCase):
+    def test_interleaved(self):
+        """every round has each once, and each is first equally often"""
+        order = list(interleaved(["a", "b", "c"], 3))
+        self.assertEqual("".join(a for _, a in order), "abcbcacab")
+        self.assertEqual([n for n, _ in order], [1, 1, 1, 2, 2, 2, 3, 3, 3])
+
+    def test_empty_evidence(self):
+        """a document can be made of nothing"""
+        doc = document.judged(evidence.Evidence())
+        self.assertEqual(doc["verdict"]["case"], "undecided")
