@@ -4,7 +4,8 @@
 import os
 import unittest
 
-FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
+TESTS = os.path.dirname(os.path.abspath(__file__))
+FIXTURES = os.path.join(TESTS, "fixtures")
 BUILD = os.environ.get("top_builddir", "")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page in a real browser, headless: it renders, fits the window, follows light and dark, and complains of nothing."""
+"""The page in a real browser, headless: it renders, fits, follows light and dark, and complains of nothing."""
 
 import os
 import re
@@ -22,7 +22,7 @@ WIDTHS = (1000, 500)
 PROBE = """<script>addEventListener("load", () => {
   const root = document.documentElement, wide = [];
   for (const e of document.querySelectorAll("main *"))
-    if (!e.closest(".wide") && !e.closest("pre") && !e.closest("svg") && e.getBoundingClientRect().right > innerWidth + 1)
+    if (!e.closest(".wide, pre, svg") && e.getBoundingClientRect().right > innerWidth + 1)
       wide.push(e.tagName + "." + e.className);
   let cut = 0, texts = 0;
   for (const t of document.querySelectorAll("figure svg text")) {

@@ -34,7 +34,8 @@ class Command(unittest.TestCase):
 
     def run_it(self, *arguments, environment=None, **options):
         return subprocess.run([*self.command, "--out", self.out, *arguments], env=environment or self.environment,
-                              capture_output=True, text=True, cwd=self.folder, timeout=300, check=False, **options)  # fmt: skip
+                              capture_output=True, text=True, cwd=self.folder, timeout=300, check=False,
+                              **options)  # fmt: skip
 
     def report(self):
         self.assertTrue(set(REPORTS) <= set(os.listdir(self.out)), os.listdir(self.out))

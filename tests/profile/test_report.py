@@ -142,7 +142,17 @@ class Report(unittest.TestCase):
             with self.subTest(name):
                 again = json.loads(json.dumps(doc))
                 self.assertEqual(again["format"], "hakmem-profile/1")
-                for key in ("verdict", "cases", "budget", "advice", "thresholds", "comparison", "counters", "quality", "partial"):
+                for key in (
+                    "verdict",
+                    "cases",
+                    "budget",
+                    "advice",
+                    "thresholds",
+                    "comparison",
+                    "counters",
+                    "quality",
+                    "partial",
+                ):
                     self.assertIn(key, again)
 
     def test_markdown(self):

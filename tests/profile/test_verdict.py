@@ -94,6 +94,17 @@ class Cases(unittest.TestCase):
         result = self.judged("mispredictions", evidence(branch_misses=4e7), also=[], level="high")
         self.assertIn("22 %", result.text)
 
+    def test_mispredictions_of_the_program(self):
+        """mispredictions that lie in the program are not blamed on the allocator"""
+        e = evidence(branch_misses=4e7)
+        outside = {"allocator": 0.001, "first": "main", "first_share": 0.99}
+        e.places["mispredictions"] = outside
+        what = [a["what"] for a in advice.advise(e, verdict.judge(e))]
+        self.assertEqual(len(what), 1)
+        self.assertIn("99 % of the mispredictions are in `main`", what[0])
+        e.places["mispredictions"] = {**outside, "allocator": 0.5}
+        self.assertIn("11 %", advice.advise(e, verdict.judge(e))[1]["gain"])
+
     def test_store_dependency(self):
         """0.8 instructions per cycle, and nothing that explains it"""
         self.judged("store-dependency", evidence(instructions=2.4e9), also=[], level="high")

@@ -120,12 +120,12 @@ static _Atomic bool writing;
 static _Atomic bool written;
 
 /*
- * Appends the line.  A child of vfork runs in its parent's memory: its process id differs from the one whose calls were
- * counted, and it must not write its parent's counts.
+ * Appends the line.  All callers make sure that this is the process whose calls were counted: a child of vfork runs in
+ * its parent's memory, and must neither write its parent's counts nor leave a mark here.
  */
 static void write_line(void)
 {
-    if (!out_path[0] || getpid() != counted_process || atomic_exchange(&writing, true)) {
+    if (!out_path[0] || atomic_exchange(&writing, true)) {
         return;
     }
     int saved = errno;
@@ -142,7 +142,7 @@ static void write_line(void)
 
 static void write_last_line(void)
 {
-    if (!atomic_exchange(&written, true)) {
+    if (getpid() == counted_process && !atomic_exchange(&written, true)) {
         write_line();
     }
 }

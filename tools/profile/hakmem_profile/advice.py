@@ -22,11 +22,15 @@ def _up_to(value, text):
     return None if value is None else f"at most {percent(value, 0)} of the time: {text}"
 
 
-def _allocator_part(e, share):
-    """The part of a share of the cycles that can lie in the allocator, if time divides alike inside and outside."""
-    if share is None or e.allocator_share is None:
+def _allocator_part(e, share, kind=None):
+    """The part of a share of the cycles that lies in the allocator.
+
+    It divides as the events of this kind do, or, if that is not known, as the time does.
+    """
+    inside = e.places[kind]["allocator"] if kind in e.places else e.allocator_share
+    if share is None or inside is None:
         return None
-    return share[1] * e.allocator_share
+    return share[1] * inside
 
 
 def _best_peer(e):
@@ -52,7 +56,7 @@ def _instructions(e, share, verdict):
             "instructions: compare the functions of both, starting with the largest.",
             _up_to(saved, "the cycles of that difference"),
         )
-    part = _allocator_part(e, share)
+    part = _allocator_part(e, share, "instructions")
     yield (
         "Shorten the common path: fewer layers and checks per call, work moved from every call to every refill. "
         "`./configure --enable-minimal` builds libhakmem without statistics and with constant knobs; linking it "
@@ -68,7 +72,8 @@ def _instructions(e, share, verdict):
 
 
 def _mispredictions(e, share, verdict):
-    part = _allocator_part(e, share)
+    part = _allocator_part(e, share, "mispredictions")
+    place = e.places.get("mispredictions")
     each = e.per_operation(e.branch_misses)
     lost = (
         None
@@ -77,10 +82,17 @@ def _mispredictions(e, share, verdict):
         f"{significant(e.per_operation(e.cycles))}"
     )
     yield (
-        "Find the branches with `perf record -e branch-misses` (or see the mispredictions in the table of functions): "
-        'a data-dependent branch of the program\'s own, such as "is this slot full", no allocator can remove.',
+        (
+            f"{percent(place['first_share'], 0)} of the mispredictions are in `{place['first']}`, "
+            f"{percent(place['allocator'], 0)} in the allocator: "
+            if place
+            else "Find the branches with `perf record -e branch-misses`: "
+        )
+        + 'a data-dependent branch of the program\'s own, such as "is this slot full", no allocator can remove.',
         _up_to(share[1] if share else None, "all mispredictions" + (f", {lost}" if lost else "")),
     )
+    if part is not None and part < 0.01:
+        return
     yield (
         "In the allocator: choose the size class by a table rather than by comparisons, and let the rare cases share "
         "one branch; in the program: sort or batch requests of one size, so that branches repeat.",

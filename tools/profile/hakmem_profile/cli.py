@@ -2,6 +2,7 @@
 """The command line of hakmem profile, and the order of its work."""
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import shlex
 import sys
 
 from . import allocators, collect, document, machine, markdown, replay, session, webpage
-from .errors import InputError, UsageError
+from .errors import CannotRun, InputError, UsageError
 from .progress import Progress
 from .runner import Guard, Interrupted, Runner
 
@@ -109,7 +110,7 @@ def main(arguments, paths):
         return _profile(options, program, paths)
     except (UsageError, InputError) as error:
         print(f"hakmem profile: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        return error.status if isinstance(error, UsageError) else 1
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ def _replay(options, program, paths):
 
 def _profile(options, program, paths):
     others = allocators.find(options.against)
-    static = allocators.is_static(_which(program[0]))
+    static = allocators.is_static(_executable(program[0]))
     if static:
         if others:
             raise UsageError(f"{program[0]} is linked statically: no other allocator can be put under it")
@@ -200,7 +201,7 @@ def _profile(options, program, paths):
     m = session.Measurement(where)
     runner = Runner(program, guard, paths["measure"])
     collector = collect.Collector(runner, os.path.abspath(raw), m.notes)
-    progress = Progress(1 + options.runs * len(everybody) + 3 * len(everybody) + 2)
+    progress = Progress(session.steps(options, tools, len(everybody)))
     partial = False
     try:
         session.measure(options, m, runner, collector, progress, own, everybody, tools, paths, static)
@@ -216,11 +217,18 @@ def _profile(options, program, paths):
     return 128 + guard.signal if partial else m.status
 
 
-def _which(name):
-    if "/" in name:
-        return name
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        path = os.path.join(folder or ".", name)
-        if os.access(path, os.X_OK) and os.path.isfile(path):
-            return path
-    return name
+def _executable(name):
+    """The file that a shell would run under this name; CannotRun if there is none."""
+    folders = (
+        [""] if "/" in name else [folder or "." for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    )
+    failure = FileNotFoundError()
+    for folder in folders:
+        path = os.path.join(folder, name)
+        if os.path.isdir(path) and "/" in name:
+            failure = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        elif os.path.isfile(path):
+            if os.access(path, os.X_OK):
+                return path
+            failure = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    raise CannotRun(name, failure)

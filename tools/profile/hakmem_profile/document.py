@@ -214,9 +214,10 @@ def judged(e):
     }
 
 
-def comparison_row(allocator, runs, own_wall=None):
-    """One allocator's line: medians over its runs."""
+def comparison_row(allocator, runs, own_runs):
+    """One allocator's line: medians over its runs, and their ratio to those of the first allocator."""
     walls = [r.wall for r in runs]
+    cpus = [r.user + r.sys for r in runs]
     wall = median(walls)
     statuses = sorted({r.status for r in runs})
     return {
@@ -225,7 +226,11 @@ def comparison_row(allocator, runs, own_wall=None):
         "walls": walls,
         "wall": wall,
         "spread": spread(walls),
-        "ratio": ratio(wall, own_wall),
+        "ratio": ratio(wall, median([r.wall for r in own_runs])),
+        "cpus": cpus,
+        "cpu": median(cpus),
+        "cpu_spread": spread(cpus),
+        "cpu_ratio": ratio(median(cpus), median([r.user + r.sys for r in own_runs])),
         "user": median([r.user for r in runs]),
         "sys": median([r.sys for r in runs]),
         "peak_rss": median([r.peak_rss for r in runs]),
@@ -357,7 +362,7 @@ def simulated_columns(costs, has_time):
         result.append(("time", "estimated cycles", rows, True))
     for key, label, events in (
         ("instructions", "instructions", ("Ir",)),
-        ("mispredictions", "mispredictions", ("Bcm", "Bim")),
+        ("mispredictions", "mispredicted", ("Bcm", "Bim")),
         ("l1", "L1 data misses", ("D1mr", "D1mw")),
         ("misses", "last-level misses", ("ILmr", "DLmr", "DLmw")),
     ):

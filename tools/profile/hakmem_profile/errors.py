@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The two ways to fail that a user must be told about in one line."""
+"""The ways to fail that a user must be told about in one line."""
 
 
 class InputError(Exception):
@@ -13,3 +13,13 @@ class InputError(Exception):
 
 class UsageError(Exception):
     """A command line, or an installation, that cannot work."""
+
+    status = 2
+
+
+class CannotRun(UsageError):
+    """The program cannot be run; the status is what a shell would return."""
+
+    def __init__(self, program, error):
+        super().__init__(f"{program}: {'not found' if isinstance(error, FileNotFoundError) else error.strerror}")
+        self.status = 127 if isinstance(error, FileNotFoundError) else 126

@@ -54,6 +54,8 @@ class Evidence:
     lock_share: float = None
     samples: int = None
     miss_samples: int = None
+    # Where the events of each kind happen: {"mispredictions": {"allocator": share, "first": name, "first_share": ..}}
+    places: dict = field(default_factory=dict)
     hot_ratios: list = field(default_factory=list)  # time/miss ratios of functions with 2 % of the time or more
     # The other allocators: dicts with name, wall, instructions, operations.
     peers: list = field(default_factory=list)
@@ -151,6 +153,17 @@ def estimate_cycles(evidence, clock):
     if evidence.cycles is None and evidence.user and clock:
         evidence.cycles = evidence.user * clock
         evidence.simulated.add("cycles")
+
+
+def add_places(evidence, tables):
+    """`tables`: {kind: (rows, shares)} of the function tables by events other than time."""
+    for kind, (rows, shares) in tables.items():
+        if rows:
+            evidence.places[kind] = {
+                "allocator": shares["allocator"],
+                "first": rows[0]["name"],
+                "first_share": rows[0]["share"],
+            }
 
 
 def add_functions(evidence, time_shares, samples, joined):

@@ -70,9 +70,11 @@ def _comparison(d):
                 seconds(r["wall"]),
                 "–" if r["spread"] is None else "±" + percent(r["spread"]),
                 "–" if r["ratio"] is None else f"{r['ratio']:.2f}",
-                count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
-                seconds(r["user"]),
+                seconds(r["cpu"]),
+                "–" if r["cpu_spread"] is None else "±" + percent(r["cpu_spread"]),
+                "–" if r["cpu_ratio"] is None else f"{r['cpu_ratio']:.2f}",
                 seconds(r["sys"]),
+                count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
                 size(r["peak_rss"]),
                 count(r["page_faults"]),
                 _calls_per_operation(r, operations),
@@ -84,9 +86,11 @@ def _comparison(d):
         "time",
         "spread",
         "ratio",
+        "processor time",
+        "spread",
+        "ratio",
+        "of it kernel",
         "operations/s",
-        "user",
-        "kernel",
         "peak RSS",
         "page faults",
         "system calls per 1000 operations",
@@ -96,9 +100,8 @@ def _comparison(d):
     if len(d["comparison"][0]["walls"]) > 1:
         text += (
             f"\nMedians of {len(d['comparison'][0]['walls'])} interleaved runs; the spread is half the range, "
-            "of five or more runs without the "
-            "fastest and the slowest. "
-            "A ratio above 1 is slower than the first line.\n"
+            "of five or more runs without the fastest and the slowest. A ratio above 1 is slower than the first line. "
+            "Processor time is what the program itself used, elapsed time also tells what else the machine did.\n"
         )
     if operations:
         text += f"\nOperations: {count(operations['count'])} ({operations['source']}).\n"
@@ -174,33 +177,35 @@ def _counters(d):
     return text
 
 
-def _functions(d):
-    table = d["functions"]
-    if not table:
-        return None
-    text = "## Functions\n\n"
-    keys = [c["key"] for c in table["columns"]]
+def _function_table(rows, columns):
+    keys = [c["key"] for c in columns]
     has_misses = "misses" in keys
-    header = ["#", "function", "belongs to"] + [
-        c["label"] + (" (simulated)" if c["simulated"] else "") for c in table["columns"]
-    ]
-    if has_misses:
-        header += ["miss rank", "time/miss"]
-
-    def line(r):
-        cells = [r["rank"] if r["rank"] else "–", f"`{r['name']}`", r["group"]]
+    header = ["#", "function", "belongs to"]
+    header += [c["label"] + (" (simulated)" if c["simulated"] else "") for c in columns]
+    header += ["miss rank", "time/miss"] if has_misses else []
+    lines = []
+    for r in rows:
+        cells = [r["rank"] or "–", f"`{r['name']}`", r["group"]]
         cells += [percent(r["shares"].get(k), 2) for k in keys]
         if has_misses:
             rank = r["ranks"].get("misses")
             cells += [f"#{rank}" if rank else "–", f"{r['ratio']:.0f}x" if r["ratio"] is not None else "–"]
-        return cells
+        lines.append(cells)
+    return _table(header, lines, "rll" + "r" * (len(header) - 3))
 
-    align = "rll" + "r" * (len(header) - 3)
-    text += _table(header, [line(r) for r in table["rows"]], align)
+
+def _functions(d):
+    table = d["functions"]
+    if not table:
+        return None
+    text = "## Functions\n\n" + _function_table(table["rows"], table["columns"])
+    has_misses = any(c["key"] == "misses" for c in table["columns"])
     if table["left_out"]:
         text += f"\n{table['left_out']} more functions are left out.\n"
     if table["kernel"]:
-        text += "\n### The kernel's part\n\n" + _table(header, [line(r) for r in table["kernel"]], align)
+        # A simulation sees nothing of the kernel.
+        measured = [c for c in table["columns"] if not c["simulated"]]
+        text += "\n### The kernel's part\n\n" + _function_table(table["kernel"], measured)
     rows = [
         [c["label"]] + [percent(table["divided"][c["key"]][g], 2) for g in (*GROUPS, "page work", "locks")]
         for c in table["columns"]

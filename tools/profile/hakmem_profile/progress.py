@@ -16,7 +16,7 @@ class Progress:
         self.done += 1
         if self.enabled:
             try:
-                width = os.get_terminal_size(self.stream.fileno()).columns
+                width = os.get_terminal_size(self.stream.fileno()).columns or 80
             except OSError:
                 width = 80
             line = f"hakmem profile: {self.done}/{self.steps} {text}"

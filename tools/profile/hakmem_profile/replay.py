@@ -62,6 +62,7 @@ def replay(stat_path, report_paths, operations=None, clock=None):
         table = document.function_table([c[:4] for c in columns])
         joined = functions.join(columns[0][2], next((c[2] for c in columns if c[0] == "misses"), []))
         evidence.add_functions(e, functions.shares(columns[0][2]), columns[0][4], joined)
+        evidence.add_places(e, {c[0]: (c[2], functions.shares(c[2])) for c in columns[1:]})
         e.miss_samples = next((c[4] for c in columns if c[0] == "misses"), None)
     else:
         table = None

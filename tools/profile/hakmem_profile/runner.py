@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from .errors import UsageError
+from .errors import CannotRun, UsageError
 
 
 @dataclass
@@ -144,10 +144,8 @@ class Runner:
         environment = {**allocator.environment(before), **(extra_environment or {})}
         try:
             child = subprocess.Popen(self.program, env=environment, stdin=self.input.rewound())
-        except FileNotFoundError:
-            raise UsageError(f"{self.program[0]}: not found") from None
         except OSError as error:
-            raise UsageError(f"{self.program[0]}: {error.strerror}") from None
+            raise CannotRun(self.program[0], error) from None
         status = shell_status(self.guard.wait(child))
         self.guard.check()
         return status

@@ -26,6 +26,13 @@ class Measurement:
         self.system_calls = {}
 
 
+def steps(options, tools, allocators, hardware=False):
+    """How many steps there will be, for the progress line."""
+    simulated = tools["valgrind"] and (options.simulate == "always" or (options.simulate == "auto" and not hardware))
+    kinds = options.runs + bool(tools["perf"]) * (1 + hardware) + bool(tools["strace"]) + bool(simulated)
+    return 1 + allocators * kinds + (2 if hardware else 0)
+
+
 def measure(options, m, runner, collector, progress, own, everybody, tools, paths, static):
     """Most telling first, so that an interruption costs least."""
     before, extra = [], {}
@@ -51,6 +58,7 @@ def measure(options, m, runner, collector, progress, own, everybody, tools, path
     if tools["perf"]:
         m.probe = collector.supported_events()
         hardware = m.probe.get("cycles") == "counted" and m.probe.get("instructions") == "counted"
+        progress.steps = steps(options, tools, len(everybody), hardware)
         for allocator in everybody if hardware else []:
             progress.step(f"perf stat under {allocator.name}")
             events = [name for name, status in m.probe.items() if status != "not supported"]
@@ -103,7 +111,9 @@ def _evidence(options, m, own, everybody, where):
     runs = m.runs.get(own.name, [])
     if runs:
         e.wall, e.user, e.sys = (median([getattr(r, name) for r in runs]) for name in ("wall", "user", "sys"))
-        e.runs, e.spread = len(runs), spread([r.wall for r in runs])
+        e.runs = len(runs)
+        # The elapsed time also varies with what else the machine does; what the program does shows in this.
+        e.spread = spread([r.user + r.sys for r in runs])
         e.page_faults = median([r.minor_faults for r in runs])
         e.voluntary_switches = median([r.voluntary_switches for r in runs])
     if m.counts:
@@ -176,6 +186,7 @@ def assemble(options, paths, m, everybody, program, where, tools, static):
         table = document.function_table([c[:4] for c in columns])
         joined = functions.join(columns[0][2], next((c[2] for c in columns if c[0] == "misses"), []))
         evidence.add_functions(e, functions.shares(columns[0][2]), columns[0][4], joined)
+        evidence.add_places(e, {c[0]: (c[2], functions.shares(c[2])) for c in columns[1:]})
         if columns[0][3]:
             # A simulation sees no kernel and no waiting.
             e.kernel_share = e.page_work_share = e.lock_share = None
@@ -184,13 +195,12 @@ def assemble(options, paths, m, everybody, program, where, tools, static):
                 f"{columns[0][4]} samples of the time: shares below {1000 / columns[0][4]:.1f} % rest on fewer "
                 "than ten."
             )
-    own_wall = e.wall
     rows = []
     for allocator in everybody:
         runs = m.runs.get(allocator.name)
         if not runs:
             continue
-        row = document.comparison_row(allocator, runs, own_wall)
+        row = document.comparison_row(allocator, runs, m.runs.get(own.name, runs))
         calls = m.system_calls.get(allocator.name)
         if calls:
             row["system_calls"] = calls["total"]

@@ -100,7 +100,7 @@ def columns(rows, label):
     for number, (name, share, title) in enumerate(rows):
         x = number * step
         size = (height - 30) * share / highest
-        body.append(_rect(x + 3, base - 18 - size, step - 6, size, "bar", title))
+        body.append(_rect(x + 3, base - 18 - size, step - 6, size, "own", title))
         if share >= 0.005:
             body.append(_text(x + step / 2, base - 23 - size, f"{share * 100:.0f} %", "tick", "middle"))
         body.append(_text(x + step / 2, base - 3, name, "tick", "middle"))

@@ -519,7 +519,7 @@ def _confidence(e, first, second, notes):
     else:
         weaken(
             1 if e.spread <= 0.02 else 0.95 if e.spread <= 0.05 else 0.85 if e.spread <= 0.10 else 0.65,
-            f"runs differ by ±{percent(e.spread)}",
+            f"the processor time of the runs differs by ±{percent(e.spread)}",
         )
     if any(i.simulated for i in first.indicators):
         weaken(

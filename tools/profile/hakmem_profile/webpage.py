@@ -146,21 +146,26 @@ def _comparison(d):
     def chart_row(r, key, text, **more):
         return {"label": r["name"], "value": r[key], "text": text, "style": "own" if r is rows[0] else "bar", **more}
 
-    times = [
-        chart_row(
-            r,
-            "wall",
-            seconds(r["wall"]) + ("" if r["ratio"] is None or r is rows[0] else f"  ({r['ratio']:.2f})"),
-            low=min(r["walls"]),
-            high=max(r["walls"]),
-        )
-        for r in rows
-        if r["walls"]
-    ]
+    def times(key, runs, ratio):
+        return [
+            chart_row(
+                r,
+                key,
+                seconds(r[key]) + ("" if r[ratio] is None or r is rows[0] else f"  ({r[ratio]:.2f})"),
+                low=min(r[runs]),
+                high=max(r[runs]),
+            )
+            for r in rows
+        ]
+
     text = "<h2>Time and memory</h2>"
     text += _figure(
-        "Time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
-        svg.bars(times, "time by allocator"),
+        "Elapsed time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
+        svg.bars(times("wall", "walls", "ratio"), "time by allocator"),
+    )
+    text += _figure(
+        "Processor time of one run: what the program itself used, whatever else the machine did",
+        svg.bars(times("cpu", "cpus", "cpu_ratio"), "processor time by allocator"),
     )
     text += _figure(
         "Peak resident memory",
@@ -176,7 +181,7 @@ def _comparison(d):
                 r["name"],
                 "–" if r["spread"] is None else "±" + percent(r["spread"]),
                 count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
-                seconds(r["user"]),
+                "–" if r["cpu_spread"] is None else "±" + percent(r["cpu_spread"]),
                 seconds(r["sys"]),
                 count(r["page_faults"]),
                 calls,
@@ -192,10 +197,10 @@ def _comparison(d):
     text += _table(
         [
             "allocator",
-            "spread",
+            "spread of time",
             "operations/s",
-            "user",
-            "kernel",
+            "spread of processor time",
+            "kernel time",
             "page faults",
             "system calls" + (" per 1000 op." if operations else ""),
             (f"instructions {per}" + (SIMULATED if d["simulated"] else ""),),
@@ -206,8 +211,7 @@ def _comparison(d):
     )
     text += (
         f'<p class="quiet">Medians of {len(rows[0]["walls"])} interleaved runs; the spread is half the range, of five '
-        "or more runs without the "
-        "fastest and the slowest."
+        "or more runs without the fastest and the slowest."
     )
     if operations:
         text += f" {count(operations['count'])} operations: {escape(operations['source'])}."
@@ -289,47 +293,45 @@ def _counters(d):
     return text
 
 
-def _functions(d):
-    table = d["functions"]
-    if not table:
-        return None
-    keys = [c["key"] for c in table["columns"]]
+def _function_table(rows, columns, full):
+    """One table of functions; `full` is the share of the time that fills its bar."""
+    keys = [c["key"] for c in columns]
+    labels = [(escape(c["label"]) + (SIMULATED if c["simulated"] else ""),) for c in columns]
     has_misses = "misses" in keys
-    header = ["#", "function", "belongs to"]
-    for column in table["columns"]:
-        header.append((escape(column["label"]) + (SIMULATED if column["simulated"] else ""),))
-    header.insert(4, "")
-    if has_misses:
-        header += ["miss rank", "time/miss"]
-    full = max((r["shares"][keys[0]] or 0 for r in table["rows"]), default=0) or 1
-
-    def line(r):
+    header = ["#", "function", "belongs to", labels[0], "", *labels[1:]]
+    header += ["miss rank", "time/miss"] if has_misses else []
+    lines = []
+    for r in rows:
         style = {"allocator": "own", "kernel": "c2"}.get(r["group"], "bar")
         first = r["shares"].get(keys[0])
-        cells = [
-            r["rank"] or "–",
-            (f'<code title="{escape(r["symbol"])}">{escape(_cut(r["name"]))}</code>',),
-            r["group"],
-            percent(first, 2),
-            (svg.small(first, style, full),),
-        ]
+        name = f'<code title="{escape(r["symbol"])}">{escape(_cut(r["name"]))}</code>'
+        cells = [r["rank"] or "–", (name,), r["group"], percent(first, 2), (svg.small(first, style, full),)]
         cells += [percent(r["shares"].get(k), 2) for k in keys[1:]]
         if has_misses:
             rank = r["ranks"].get("misses")
             cells += [f"#{rank}" if rank else "–", f"{r['ratio']:.0f}x" if r["ratio"] is not None else "–"]
-        return cells
+        lines.append(cells)
+    return _table(header, lines, {1, 2, 4}, style="dense")
 
-    left = {1, 2, 4}
-    text = "<h2>Functions</h2>" + _table(header, [line(r) for r in table["rows"]], left, style="dense")
+
+def _functions(d):
+    table = d["functions"]
+    if not table:
+        return None
+    columns = table["columns"]
+    full = max((r["shares"][columns[0]["key"]] or 0 for r in table["rows"]), default=0) or 1
+    text = "<h2>Functions</h2>" + _function_table(table["rows"], columns, full)
     if table["left_out"]:
         text += f'<p class="quiet">{table["left_out"]} more functions are left out.</p>'
-    if has_misses:
+    if any(c["key"] == "misses" for c in columns):
         text += (
             '<p class="quiet">Time/miss is a function\'s share of the time by its share of the misses. High means that '
             "cache misses do not explain its time; it does not tell what does.</p>"
         )
     if table["kernel"]:
-        text += "<h3>The kernel's part</h3>" + _table(header, [line(r) for r in table["kernel"]], left, style="dense")
+        # A simulation sees nothing of the kernel.
+        measured = [c for c in columns if not c["simulated"]]
+        text += "<h3>The kernel's part</h3>" + _function_table(table["kernel"], measured, full)
     groups = (*GROUPS, "page work", "locks")
     text += "<h3>In sum</h3>" + _table(
         ["share of", *GROUPS, "of it page work", "locks, waits"],
@@ -338,7 +340,7 @@ def _functions(d):
     return text
 
 
-def _cut(name, limit=38):
+def _cut(name, limit=32):
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 

@@ -1,0 +1,5 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Tests the report in its three forms.
+. "${top_srcdir:-.}/tests/profile/suite.subr"
+suite test_report
