@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void *volatile sink;
+static __thread void *volatile sink;
 
 static void pairs(int count, size_t size)
 {
@@ -26,7 +26,7 @@ static void *thread(void *unused)
     return NULL;
 }
 
-/* 1000 malloc(100), 100 calloc(2, 1000), 10 memalign(64, 5000), one realloc from 8 to 200000, one of NULL, one that fails. */
+/* 1000 malloc(100), 100 calloc(2, 1000), 10 memalign(64, 5000), a realloc from 8 to 200000, one of NULL, a failure. */
 static void family(void)
 {
     pairs(1000, 100);
