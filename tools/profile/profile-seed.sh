@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The experiment that the original profiled by hand, as one command: `make profile-seed`.
+#
+# Random mixed with 400 slots, seed 1, under the standard and the minimal build of libhakmem, glibc and every other
+# allocator that is installed; then the program with the minimal build linked into it statically, as the original had
+# it; then the original's own figures, judged by the same thresholds.  Fewer iterations than the original's 200 million
+# by default: the pattern does not change with time, and where there are no hardware counters every one of them is
+# simulated for every allocator.
+#
+# Variables, which make sets: srcdir, CC, CFLAGS, LIBRARY (libhakmem.so of this build), OUT (a directory for the
+# reports), ITERATIONS, RUNS.  The working directory is the build tree.
+set -eu
+
+: "${srcdir:?}" "${LIBRARY:?}" "${OUT:=profile-seed}" "${ITERATIONS:=20000000}" "${RUNS:=7}"
+: "${CC:=cc}" "${CFLAGS:=-O2 -g}" "${MAKE:=make}"
+build=`pwd`
+source=`cd "$srcdir" && pwd`
+fixtures=$source/tests/profile/fixtures
+
+say()
+{
+    printf 'profile-seed: %s\n' "$*" >&2
+}
+
+# The second build, beside this one; made once, and again when the sources change.
+minimal=$build/profile-seed.minimal
+mkdir -p "$minimal"
+if ! [ -f "$minimal/Makefile" ]; then
+    say "configuring the minimal build in $minimal"
+    (cd "$minimal" && "$source/configure" --quiet --enable-minimal CC="$CC" CFLAGS="$CFLAGS")
+fi
+say "making the minimal build"
+(cd "$minimal" && "$MAKE" -s src/libhakmem.la bench/random_mixed_static >&2)
+
+profile()
+{
+    HAKMEM_LIBRARY=$LIBRARY HAKMEM_EXEC_PATH=$build/tools/profile "$build/tools/hakmem" profile "$@"
+}
+
+mkdir -p "$OUT"
+say "standard and minimal build, and the peers"
+(cd "$build/bench" && profile --runs "$RUNS" --against "minimal=$minimal/src/.libs/libhakmem.so.0,all" \
+    --out "$build/$OUT/shared" -- ./random_mixed "$ITERATIONS" 400 1)
+say "the minimal build linked statically"
+(cd "$minimal/bench" && profile --runs "$RUNS" --ops "$ITERATIONS" \
+    --out "$build/$OUT/static-minimal" -- ./random_mixed_static "$ITERATIONS" 400 1)
+say "the original's figures"
+(cd "$fixtures" && profile --replay seed-perf-stat.txt --report seed-perf-report.txt --ops 200000000 \
+    --out "$build/$OUT/original")
+say "reports are in $OUT"
