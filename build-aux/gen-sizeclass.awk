@@ -4,7 +4,7 @@
 # Classes are 16 to 128 bytes in steps of 16, then eight to each doubling up to 128 KiB, so that rounding up wastes
 # less than 12.5 % of a request above 128 bytes.  A slab of a class is the fewest 64 KiB units (at most 8) that hold
 # eight blocks (four above 32 KiB) and lose no more than 1/32 to the tail; failing that, the number that loses least.
-# A thread's magazine of a class holds at most 256 blocks and about 32 KiB, but never fewer than two blocks.
+# Each of the two stacks of a thread's magazine holds at most 128 blocks and about 16 KiB, but never less than a block.
 
 function capacity(size, units) { return int(units * UNIT / size) }
 function tail(size, units) { return units * UNIT - capacity(size, units) * size }
@@ -39,12 +39,12 @@ BEGIN {
     print "#define HAK_CLASS_COUNT " n
     offset = 0
     for (c = 0; c < n; c++) {
-        max = int(32768 / size[c]); if (max > 256) max = 256; if (max < 2) max = 2
+        max = int(16384 / size[c]); if (max > 128) max = 128; if (max < 1) max = 1
         u = choose_units(size[c])
-        # The slot below each magazine holds NULL for ever: it is what an empty magazine pops.
+        # The slot below each stack holds NULL for ever: it is what an empty stack pops.
         row[c] = sprintf("    {%6d, %9d, %4d, %4d, %2d, %3d},", size[c], int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0),
                          capacity(size[c], u), offset + 1, u, max)
-        offset += max + 1
+        offset += 2 * (max + 1)
     }
     print "#define HAK_MAG_SLOTS " offset
     print ""

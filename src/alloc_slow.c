@@ -26,10 +26,10 @@ static void *alloc_class(unsigned class)
         void *block = NULL;
         if (HAK_LIKELY(thread)) {
             struct hak_mag *mag = &thread->cache.mags[class];
-            void **top = hak_load(&mag->top);
+            void **top = hak_load(&mag->ready);
             block = top[-1];
             if (block)
-                hak_store(&mag->top, top - 1);
+                hak_store(&mag->ready, top - 1);
             else
                 block = hak_cache_refill(thread, class);
         }

@@ -14,7 +14,7 @@
 #include "invariant.h"
 #include "pool.h"
 
-#define MAG_FIRST 8u                        /* blocks that a magazine may hold at first */
+#define ROOM_FIRST 4u                       /* blocks that each stack of a magazine may hold at first */
 #define GROWN_MAX ((size_t)1 << 20)         /* a thread's budget, in bytes */
 #define GROWN_MAX_ALL ((size_t)16 << 20)    /* all threads' together, but each has */
 #define GROWN_MAX_LEAST ((size_t)64 << 10)  /* at least this */
@@ -23,58 +23,74 @@
 
 /* ---- magazines ---- */
 
-static unsigned first_limit(unsigned class)
+static unsigned first_room(unsigned class)
 {
-    return HAK_MIN(MAG_FIRST, hak_classes[class].mag_max);
+    return HAK_MIN(ROOM_FIRST, hak_classes[class].mag_max);
 }
 
-static unsigned limit_of(struct hak_thread *thread, unsigned class)
+static void set_room(struct hak_thread *thread, unsigned class, unsigned room)
 {
-    return (unsigned)(thread->cache.mags[class].limit - hak_mag_base(thread, class));
-}
-
-static void set_limit(struct hak_thread *thread, unsigned class, unsigned limit)
-{
-    thread->grown += ((size_t)limit - limit_of(thread, class)) * hak_classes[class].size;
-    thread->cache.mags[class].limit = hak_mag_base(thread, class) + limit;
+    struct hak_mag *mag = &thread->cache.mags[class];
+    thread->grown += 2 * ((size_t)room - mag->room) * hak_classes[class].size;
+    mag->room = room;
+    mag->limit = hak_mag_base(thread, class, hak_load(&mag->freed)) + room;
 }
 
 void hak_cache_reset(struct hak_thread *thread)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        hak_store(&thread->cache.mags[class].top, hak_mag_base(thread, class));
-        thread->cache.mags[class].limit = hak_mag_base(thread, class) + first_limit(class);
+        struct hak_mag *mag = &thread->cache.mags[class];
+        void **first = thread->slots + hak_classes[class].mag_offset;
+        hak_store(&mag->ready, first);
+        hak_store(&mag->freed, first + hak_classes[class].mag_max + 1);
+        mag->room = first_room(class);
+        set_room(thread, class, mag->room);
     }
     thread->grown = 0;
 }
 
-/* Gives the `count` blocks that were freed longest ago to the heap. */
-static void give_oldest(struct hak_thread *thread, unsigned class, unsigned count)
+/* The stacks change places; the ready one is empty.  In between the blocks are nowhere; see the head of cache.h. */
+static void change_places(struct hak_thread *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    void **base = hak_mag_base(thread, class);
-    void **top = hak_load(&mag->top);
-    /* The magazine seems empty while blocks are on the move; see cache.h. */
-    hak_store(&mag->top, base);
+    void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed);
+    hak_store(&mag->freed, ready);
+    hak_store_release(&mag->ready, freed);
+    mag->limit = ready + mag->room;
+}
+
+/* Gives the `count` blocks of a stack that have been there the longest to the heap. */
+static void give_oldest(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, unsigned count)
+{
+    void **top = hak_load(stack), **base = hak_mag_base(thread, class, top);
+    /* It seems empty while blocks are on the move. */
+    hak_store(stack, base);
     atomic_thread_fence(memory_order_release);
     hak_heap_give(thread->heap, class, base, count);
     memmove(base, base + count, (size_t)(top - base - count) * sizeof *base);
-    hak_store_release(&mag->top, top - count);
+    hak_store_release(stack, top - count);
 }
 
-/* Halves the limit of one other magazine that has grown. */
+static void keep_newest(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, unsigned keep)
+{
+    unsigned held = hak_mag_held(thread, class, stack);
+    if (held > keep)
+        give_oldest(thread, class, stack, held - keep);
+}
+
+/* Halves the room of one other magazine that has grown. */
 static void shrink_another(struct hak_thread *thread, unsigned class)
 {
     for (unsigned tries = 0; tries < HAK_CLASS_COUNT; tries++) {
         unsigned other = thread->cursor;
+        struct hak_mag *mag = &thread->cache.mags[other];
+        unsigned smaller = HAK_MAX(mag->room / 2, first_room(other));
         thread->cursor = (other + 1) % HAK_CLASS_COUNT;
-        unsigned limit = limit_of(thread, other), smaller = HAK_MAX(limit / 2, first_limit(other));
-        if (other == class || smaller == limit)
+        if (other == class || smaller == mag->room)
             continue;
-        unsigned held = (unsigned)(hak_load(&thread->cache.mags[other].top) - hak_mag_base(thread, other));
-        if (held > smaller)
-            give_oldest(thread, other, held - smaller);
-        set_limit(thread, other, smaller);
+        keep_newest(thread, other, &mag->ready, smaller);
+        keep_newest(thread, other, &mag->freed, smaller);
+        set_room(thread, other, smaller);
         return;
     }
 }
@@ -82,42 +98,48 @@ static void shrink_another(struct hak_thread *thread, unsigned class)
 /* Lets the magazine hold twice as much, if the budget allows. */
 static void grow(struct hak_thread *thread, unsigned class)
 {
-    unsigned limit = limit_of(thread, class), larger = HAK_MIN(limit * 2, hak_classes[class].mag_max);
-    if (HAK_LIKELY(larger == limit))
+    unsigned room = thread->cache.mags[class].room, larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
+    if (HAK_LIKELY(larger == room))
         return;
     size_t budget = HAK_MAX(HAK_MIN(GROWN_MAX_ALL / hak_thread_count(), GROWN_MAX), GROWN_MAX_LEAST);
-    if (thread->grown + (larger - limit) * (size_t)hak_classes[class].size <= budget)
-        set_limit(thread, class, larger);
+    if (thread->grown + 2 * (larger - room) * (size_t)hak_classes[class].size <= budget)
+        set_room(thread, class, larger);
     else
         shrink_another(thread, class);
 }
 
 void *hak_cache_refill(struct hak_thread *thread, unsigned class)
 {
-    void **base = hak_mag_base(thread, class);
-    unsigned want = (limit_of(thread, class) + 1) / 2;
+    struct hak_mag *mag = &thread->cache.mags[class];
+    void **base = hak_load(&mag->ready); /* it is empty */
+    unsigned got;
+    if (hak_mag_held(thread, class, &mag->freed)) {
+        change_places(thread, class);
+        base = hak_load(&mag->ready);
+        hak_store(&mag->ready, base - 1);
+        return base[-1];
+    }
+    got = hak_heap_get(thread->heap, class, base, mag->room);
     grow(thread, class);
-    unsigned got = hak_heap_get(thread->heap, class, base, want);
     if (got == 0)
         return NULL;
-    hak_store_release(&thread->cache.mags[class].top, base + got - 1);
+    hak_store_release(&mag->ready, base + got - 1);
     return base[got - 1];
 }
 
 void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    grow(thread, class);
-    if (hak_load(&mag->top) == mag->limit)
-        give_oldest(thread, class, (limit_of(thread, class) + 1) / 2);
-    void **top = hak_load(&mag->top);
-    *top = block;
-    hak_store_release(&mag->top, top + 1);
-}
-
-static unsigned held_by(struct hak_thread *thread, unsigned class)
-{
-    return (unsigned)(hak_load_acquire(&thread->cache.mags[class].top) - hak_mag_base(thread, class));
+    if (hak_mag_held(thread, class, &mag->ready) == 0) {
+        change_places(thread, class);
+    } else {
+        grow(thread, class);
+        if (hak_load(&mag->freed) == mag->limit)
+            give_oldest(thread, class, &mag->freed, (mag->room + 1) / 2);
+    }
+    void **freed = hak_load(&mag->freed);
+    *freed = block;
+    hak_store_release(&mag->freed, freed + 1);
 }
 
 /* ---- the outbox ---- */
@@ -192,17 +214,23 @@ void hak_cache_empty(struct hak_thread *thread)
 {
     flush_outbox(thread);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        unsigned held = held_by(thread, class);
-        if (held)
-            give_oldest(thread, class, held);
+        keep_newest(thread, class, &thread->cache.mags[class].ready, 0);
+        keep_newest(thread, class, &thread->cache.mags[class].freed, 0);
     }
     hak_cache_reset(thread);
+}
+
+static void salvage(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack)
+{
+    hak_deliver(hak_mag_base(thread, class, hak_load(stack)), hak_mag_held(thread, class, stack));
 }
 
 void hak_cache_salvage(struct hak_thread *thread)
 {
     flush_outbox(thread);
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
-        hak_deliver(hak_mag_base(thread, class), held_by(thread, class));
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        salvage(thread, class, &thread->cache.mags[class].ready);
+        salvage(thread, class, &thread->cache.mags[class].freed);
+    }
     hak_cache_reset(thread);
 }

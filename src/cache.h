@@ -13,13 +13,20 @@
 #include "thread.h"
 
 /*
- * A stack of free blocks of one class, in the thread's slots.
- *   base = slots + mag_offset;  base <= top <= limit <= base + mag_max
- *   base[-1] is NULL for ever; base[0 .. top - base) are free blocks of slabs that the thread's heap owns
+ * Free blocks of one class, of slabs that the thread's heap owns, in two stacks in the thread's slots: malloc pops from
+ * one, free pushes on the other, and when the one is empty or the other full they change places.  With a single stack
+ * the processor would have to wait, at each malloc, for the address of the slot that the free before it has written,
+ * which is known only once the page map has answered; or guess, and be wrong when both are of the same class.
+ *   base(i) = slots + mag_offset + i * (mag_max + 1), for i = 0 and 1
+ *   ready and freed each lie in base(i) .. base(i) + mag_max for an i, and for different ones but while they change
+ *   base(i)[-1] is NULL for ever; base(i)[0 .. ready or freed) are the blocks
+ *   freed <= limit <= base(i) + mag_max
  */
 struct hak_mag {
-    _Atomic(void **) top; /* the next free slot */
-    void **limit;         /* it is full here; grows as the class is used, within the thread's budget */
+    _Atomic(void **) ready; /* one beyond the block that malloc takes next */
+    _Atomic(void **) freed; /* where free puts the next block */
+    void **limit;           /* where it cannot; moves as the class is used, within the thread's budget */
+    unsigned room;          /* what either stack may hold now: limit - base */
 };
 
 /* All that the hot paths touch of a thread.  The window is a copy of hak_window_first, to be on the key's line. */
@@ -86,9 +93,18 @@ HAK_INLINE struct hak_cache *hak_cache_self(void)
     return (struct hak_cache *)((char *)&hak_cache_none + hak_tls.delta);
 }
 
-HAK_INLINE void **hak_mag_base(struct hak_thread *thread, unsigned class)
+/* The bottom of the stack that the pointer into it belongs to. */
+HAK_INLINE void **hak_mag_base(struct hak_thread *thread, unsigned class, void **top)
 {
-    return thread->slots + hak_classes[class].mag_offset;
+    void **first = thread->slots + hak_classes[class].mag_offset, **second = first + hak_classes[class].mag_max + 1;
+    return top < second ? first : second;
+}
+
+/* How many blocks the stack holds that the pointer into it belongs to. */
+HAK_INLINE unsigned hak_mag_held(struct hak_thread *thread, unsigned class, _Atomic(void **) *top)
+{
+    void **at = hak_load_acquire(top);
+    return (unsigned)(at - hak_mag_base(thread, class, at));
 }
 
 #endif

@@ -14,8 +14,8 @@
 #include "slow.h"
 
 /*
- * Two branches; loads: the class (one byte), the thread's delta, the magazine's top, the slot; one store, the top.
- * An empty magazine pops the NULL below its base.
+ * Two branches; loads: the class (one byte), the thread's delta, the magazine's ready stack, the slot; one store.
+ * An empty stack pops the NULL below its base.
  */
 HAK_INLINE void *hak_malloc(size_t size)
 {
@@ -23,11 +23,11 @@ HAK_INLINE void *hak_malloc(size_t size)
         return hak_malloc_slow(size);
     unsigned class = hak_class_by_size[(size + 15) / 16];
     struct hak_mag *mag = &hak_cache_self()->mags[class];
-    void **top = hak_load(&mag->top);
+    void **top = hak_load(&mag->ready);
     void *block = top[-1];
     if (HAK_UNLIKELY(!block))
         return hak_malloc_slow(size);
-    hak_store(&mag->top, top - 1);
+    hak_store(&mag->ready, top - 1);
     return hak_debug_allocated(block);
 }
 
@@ -44,22 +44,22 @@ HAK_INLINE void *hak_calloc(size_t count, size_t size)
     return block;
 }
 
-/* Pushes a block that is known to be this thread's own.  False, with nothing done, if the magazine is full or has the
- * very block on top: then it was freed the moment before. */
+/* Pushes a block that is known to be this thread's own.  False, with nothing done, if there is no room or the block
+ * pushed before is the very same: then it was freed twice in a row. */
 HAK_INLINE bool hak_push(struct hak_cache *cache, unsigned class, void *block)
 {
     struct hak_mag *mag = &cache->mags[class];
-    void **top = hak_load(&mag->top);
+    void **top = hak_load(&mag->freed);
     if (HAK_UNLIKELY(top == mag->limit || top[-1] == block))
         return false;
     *top = block;
-    hak_store_release(&mag->top, top + 1);
+    hak_store_release(&mag->freed, top + 1);
     return true;
 }
 
 /*
  * Four branches; loads: the thread's delta, the window's base and size, the map's address, the entry, the key, the
- * magazine's top and limit, the topmost block; two stores, the slot and the top.  NULL, large, huge, foreign and other
+ * magazine's freed stack and limit, the topmost block; two stores, the slot and the stack's top.  NULL, large, huge, foreign and other
  * threads' pointers leave by the second branch at the latest.
  */
 HAK_INLINE void hak_free(void *p)

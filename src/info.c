@@ -21,9 +21,11 @@ void hak_heap_usage(struct hak_heap *heap, struct hak_heap_usage *usage)
     *usage = (struct hak_heap_usage){0};
     hak_lock(&heap->lock);
     for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
-        for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+        for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+            struct hak_mag *mag = &thread->cache.mags[class];
             usage->classes[class].cached +=
-                (size_t)(hak_load(&thread->cache.mags[class].top) - hak_mag_base(thread, class));
+                hak_mag_held(thread, class, &mag->ready) + hak_mag_held(thread, class, &mag->freed);
+        }
         usage->outbox_bytes += hak_load(&thread->outbox.bytes);
     }
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {

@@ -19,9 +19,9 @@ struct hak_class {
     uint32_t size;       /* of a block, in bytes */
     uint32_t inverse;    /* ceil(2^32 / size): turns an offset into a block index by one multiplication */
     uint16_t capacity;   /* blocks in a slab */
-    uint16_t mag_offset; /* where the class's magazine begins among a heap's slots; the slot below is NULL */
+    uint16_t mag_offset; /* where the class's magazine begins among a thread's slots; the slot below is NULL */
     uint8_t units;       /* 64 KiB units in a slab */
-    uint16_t mag_max;    /* the most blocks a magazine may hold */
+    uint16_t mag_max;    /* the most blocks that each of its two stacks may hold */
 };
 
 extern const struct hak_class hak_classes[HAK_CLASS_COUNT] __attribute__((visibility("hidden")));

@@ -60,13 +60,22 @@ static void check_blocks(const struct hak_heap *heap, unsigned class, void *cons
     }
 }
 
+static void check_stack(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack)
+{
+    void **base = hak_mag_base(thread, class, hak_load(stack));
+    unsigned held = hak_mag_held(thread, class, stack);
+    HAK_REQUIRE(base[-1] == NULL && held <= hak_classes[class].mag_max);
+    check_blocks(thread->heap, class, base, held);
+}
+
 static void check_magazine(struct hak_thread *thread, unsigned class)
 {
-    const struct hak_mag *mag = &thread->cache.mags[class];
-    void **base = hak_mag_base(thread, class), **top = hak_load(&mag->top);
-    HAK_REQUIRE(base[-1] == NULL && base <= top && top <= mag->limit);
-    HAK_REQUIRE(mag->limit <= base + hak_classes[class].mag_max);
-    check_blocks(thread->heap, class, base, (size_t)(top - base));
+    struct hak_mag *mag = &thread->cache.mags[class];
+    void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed);
+    HAK_REQUIRE(hak_mag_base(thread, class, ready) != hak_mag_base(thread, class, freed));
+    HAK_REQUIRE(mag->limit == hak_mag_base(thread, class, freed) + mag->room && freed <= mag->limit);
+    check_stack(thread, class, &mag->ready);
+    check_stack(thread, class, &mag->freed);
 }
 
 static void check_heap(struct hak_heap *heap)
