@@ -23,7 +23,7 @@ static void free_block(const char *call, void *p, uint32_t entry)
     }
     if (HAK_LIKELY(hak_push(&thread->cache, class, p)))
         return;
-    if (hak_load(&thread->cache.mags[class].top)[-1] == p)
+    if (hak_load(&thread->cache.mags[class].freed)[-1] == p)
         hak_report_double_free(call, p, hak_classes[class].size);
     hak_cache_spill(thread, class, p);
 }
@@ -50,11 +50,9 @@ void hak_free_slow(const char *call, void *p)
 /* Whether a block of `usable` bytes can be what was asked for: exactly that size, or what realloc left in place. */
 static bool size_fits(size_t align, size_t size, size_t usable)
 {
-    if (size > usable)
-        return false;
-    if (usable > HAK_MEDIUM_MAX)
-        return true;
-    return align > 1 || hak_keeps_in_place(usable, size) || hak_classes[hak_class_of(size)].size == usable;
+    if (size > usable || align > 1 || hak_keeps_in_place(usable, size))
+        return size <= usable;
+    return usable <= HAK_MEDIUM_MAX && hak_classes[hak_class_of(size)].size == usable;
 }
 
 void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size)

@@ -203,10 +203,16 @@ static void destroy_empty_slabs(struct hak_heap *heap)
         }
 }
 
+void hak_heap_drain_locked(struct hak_heap *heap)
+{
+    if (heap->depot_bytes)
+        drain_depots(heap);
+    destroy_empty_slabs(heap);
+}
+
 void hak_heap_drain(struct hak_heap *heap)
 {
     hak_lock(&heap->lock);
-    drain_depots(heap);
-    destroy_empty_slabs(heap);
+    hak_heap_drain_locked(heap);
     hak_unlock(&heap->lock);
 }

@@ -46,6 +46,8 @@ void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, u
 unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count);
 /* Puts the blocks of all depots back into slabs and gives empty slabs back to their superslabs. */
 void hak_heap_drain(struct hak_heap *heap);
+/* The same, where the lock is held already. */
+void hak_heap_drain_locked(struct hak_heap *heap);
 #pragma GCC visibility pop
 
 #endif

@@ -33,7 +33,8 @@ void *hak_os_map_readable(size_t size);
 /* Makes pages of the two above readable and writable. */
 bool hak_os_commit(void *at, size_t size);
 
-void hak_os_unmap(void *at, size_t size);
+/* False if the kernel could not (it may have to divide a mapping). */
+bool hak_os_unmap(void *at, size_t size);
 /* NULL if the mapping could not be resized (where it is, unless it may move); it is untouched then. */
 void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move);
 /* Gives the pages' memory back; they read as zero afterwards.  False if the kernel kept them (locked memory). */

@@ -119,9 +119,9 @@ bool hak_os_commit(void *at, size_t size)
     return !failed(call(SYS_mprotect, (long)at, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0));
 }
 
-void hak_os_unmap(void *at, size_t size)
+bool hak_os_unmap(void *at, size_t size)
 {
-    call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0);
+    return !failed(call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0));
 }
 
 void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move)

@@ -23,7 +23,7 @@ struct hak_heap *hak_commons;
 
 /* Magazines that are empty at their top (the NULL below) and full at once. */
 static void *no_slots[2];
-#define NONE_1 {&no_slots[1], &no_slots[1]}
+#define NONE_1 {&no_slots[1], &no_slots[1], &no_slots[1], 0}
 #define NONE_8 NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1
 struct hak_cache hak_cache_none HAK_ALIGNED(HAK_LINE) = {
     .mags = {NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8},
@@ -232,6 +232,9 @@ bool hak_pool_adopt_slab(struct hak_heap *heap, unsigned class)
         struct hak_heap *from = heaps[number];
         if (hak_load(&from->threads) || from == heap || !hak_lock_try(&from->lock))
             continue;
+        /* A depot must hold blocks of its own heap's slabs only.  Its last thread may be about to drain it, or may have
+         * been lost in a fork. */
+        hak_heap_drain_locked(from);
         struct hak_slab *slab = hak_slab_pick(&from->lists[class]);
         if (slab) {
             move_slab(slab, from, heap);

@@ -12,11 +12,14 @@
 #include "invariant.h"
 #include "os.h"
 
+#define REMAP_TRIES 8u
+
 struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 _Atomic size_t hak_super_keep = (size_t)64 << 20;
 
 static struct hak_super *by_run[HAK_SUPER_UNITS + 1];
 static uint64_t runs_present; /* bit n: by_run[n] is not empty */
+static struct hak_super *unmapped;    /* linked through `next` */
 static struct hak_super_counts counts;
 
 static uint32_t mask_of(unsigned units, unsigned start)
@@ -131,19 +134,46 @@ static size_t purge(struct hak_super *super)
     return given;
 }
 
+/* Gives up a wholly free superslab with its addresses, which others of the process may then have. */
+static size_t unmap(struct hak_super *super)
+{
+    size_t given = dirty_bytes(super->dirty);
+    if (!hak_window_unmap(super))
+        return purge(super);
+    list_remove(super);
+    counts.mapped -= HAK_SUPER;
+    counts.free -= HAK_SUPER;
+    counts.free_dirty -= given;
+    super->next = unmapped;
+    unmapped = super;
+    return HAK_MAX(given, 1); /* something was given back, if only addresses */
+}
+
+static void add(struct hak_super *super)
+{
+    counts.mapped += HAK_SUPER;
+    counts.free += HAK_SUPER;
+    list_add(super);
+}
+
+/* Maps one that was unmapped, or new ones.  Some of the unmapped ones' places may be taken, or memory be out. */
 static bool grow(void)
 {
+    unsigned tries = REMAP_TRIES;
+    for (struct hak_super **link = &unmapped, *super; (super = *link) && tries--; link = &super->next)
+        if (hak_window_remap(super)) {
+            *link = super->next;
+            add(super);
+            return true;
+        }
     struct hak_super *chain = hak_window_grow();
-    if (!chain)
-        return false;
+    bool grown = chain != NULL;
     while (chain) {
         struct hak_super *super = chain;
         chain = chain->next;
-        counts.mapped += HAK_SUPER;
-        counts.free += HAK_SUPER;
-        list_add(super);
+        add(super);
     }
-    return true;
+    return grown;
 }
 
 /* A superslab with the run, and where in it; NULL if none has it. */
@@ -216,6 +246,10 @@ size_t hak_super_purge(size_t keep)
 {
     size_t given = 0;
     hak_lock(&hak_super_lock);
+    for (struct hak_super *super = by_run[HAK_SUPER_UNITS], *next; super && counts.free > keep; super = next) {
+        next = super->next;
+        given += unmap(super);
+    }
     /* The emptiest first: theirs are the longest runs, and they are the last to be needed again. */
     for (unsigned run = HAK_SUPER_UNITS; run > 0; run--)
         for (struct hak_super *super = by_run[run]; super && counts.free_dirty > keep; super = super->next)

@@ -27,7 +27,8 @@ struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, 
 void hak_span_free(struct hak_slab *span);
 /* Resizes a span where it is.  False if what follows it is in use. */
 bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest);
-/* Gives the memory of free units back to the kernel, but for `keep` bytes; returns the bytes given back. */
+/* Gives the memory of free units back to the kernel, but for `keep` bytes, and the addresses of superslabs that are
+ * free as a whole; returns the bytes given back. */
 size_t hak_super_purge(size_t keep);
 struct hak_super_counts hak_super_count(void);
 #pragma GCC visibility pop

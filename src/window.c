@@ -125,20 +125,31 @@ static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
     return chunk;
 }
 
+static void set_clean(struct hak_super *super)
+{
+    super->free = UINT32_MAX;
+    super->dirty = 0;
+    super->run = HAK_SUPER_UNITS;
+}
+
 static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chunk, size_t index)
 {
     struct hak_super *super = &chunk->supers[index % HAK_CHUNK_SUPERS];
     super->base = (char *)window->base + (index << HAK_SUPER_SHIFT);
     super->slabs = &chunk->slabs[(index % HAK_CHUNK_SUPERS) * HAK_SUPER_UNITS];
     super->window = window;
-    super->free = UINT32_MAX;
-    super->dirty = 0;
-    super->run = HAK_SUPER_UNITS;
     for (unsigned i = 0; i < HAK_SUPER_UNITS; i++) {
         super->slabs[i].super = super;
         super->slabs[i].base = super->base + i * HAK_UNIT;
     }
+    set_clean(super);
     return super;
+}
+
+static void ask_for_huge_pages(char *base, size_t count)
+{
+    if (supers_mapped << HAK_SUPER_SHIFT > HUGE_PAGES_FROM)
+        hak_os_want_huge(base, count << HAK_SUPER_SHIFT);
 }
 
 static enum hak_os_claim claim(struct hak_window *window, size_t index, size_t count)
@@ -181,8 +192,7 @@ static struct hak_super *grow(struct hak_window *window, bool *full)
             chain = super;
         }
         supers_mapped += count;
-        if (supers_mapped << HAK_SUPER_SHIFT > HUGE_PAGES_FROM)
-            hak_os_want_huge(chain->base, count << HAK_SUPER_SHIFT);
+        ask_for_huge_pages(chain->base, count);
         return chain;
     }
     *full = true;
@@ -196,4 +206,22 @@ struct hak_super *hak_window_grow(void)
     if (!chain && full && add_window())
         chain = grow(newest, &full);
     return chain;
+}
+
+bool hak_window_unmap(struct hak_super *super)
+{
+    if (!hak_os_unmap(super->base, HAK_SUPER))
+        return false;
+    supers_mapped--;
+    return true;
+}
+
+bool hak_window_remap(struct hak_super *super)
+{
+    if (hak_os_map_at(super->base, HAK_SUPER) != HAK_OS_CLAIMED)
+        return false;
+    set_clean(super);
+    supers_mapped++;
+    ask_for_huge_pages(super->base, 1);
+    return true;
 }

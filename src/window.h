@@ -103,6 +103,11 @@ bool hak_window_start(void);
 /* New superslabs, all units free and clean, linked through `next`; as many as the heap's size makes worthwhile, at
  * least one.  NULL if the kernel gives none.  Under HAK_RANK_SUPER. */
 struct hak_super *hak_window_grow(void);
+/* Gives up a superslab whose units are all free, address space and all; it is the caller's to remember.  False if the
+ * kernel would not. */
+bool hak_window_unmap(struct hak_super *super);
+/* Maps it again, all units free and clean.  False if there is no memory, or something else is there now. */
+bool hak_window_remap(struct hak_super *super);
 #pragma GCC visibility pop
 
 HAK_INLINE bool hak_window_has(const struct hak_window *window, const void *p)
