@@ -64,9 +64,11 @@ def panel(comparison, styles, left, title, metric_of, rows):
                 value = comparison.ratio(workload, metric, name)
             else:
                 value = comparison.mean(metric_of, name)
-            if value is None:
-                continue
             subject = name == comparison.subject
+            if value is None:
+                if subject and workload and comparison.verdict(workload, metric) == "failed":
+                    out.append(words(left - 16, y + 4, "failed", 12, "end", SUBJECT_COLOUR, "bold"))
+                continue
             if subject:
                 out.append(words(left - 16, y + 4, f"{value:.2f}", 12, "end", SUBJECT_COLOUR, "bold"))
             colour, kind = styles[name]

@@ -5,8 +5,9 @@
  *     idle_return [MEBIBYTES [OWNERS [SECONDS]]]
  *
  * Pattern: OWNERS threads allocate MEBIBYTES of blocks of 64 to 576 bytes between them, write all of them, and go to
- * sleep.  Another thread frees every block and sleeps too.  "rss_idle" is what is resident SECONDS later, while nobody
- * has called the allocator, and "rss_kept" its share of the memory that was resident before the blocks were freed.
+ * sleep.  Another thread frees every block, which is timed, and sleeps too.  "rss_idle" is what is resident SECONDS
+ * later, while nobody has called the allocator, and "rss_kept" its share of the memory that was resident before the
+ * blocks were freed.
  * Source: the complaint that recurs in the trackers of mimalloc (#333, #1117, #1364), jemalloc (#2867) and gperftools
  * (#1132, #1634); a program of this project.
  */
@@ -46,8 +47,6 @@ int main(int argc, char **argv)
     pthread_t *threads = bench_need(malloc((size_t)owners * sizeof *threads));
     pthread_barrier_init(&filled, NULL, (unsigned)owners + 1);
     pthread_barrier_init(&leave, NULL, (unsigned)owners + 1);
-    struct bench_span span;
-    bench_start(&span);
     for (long t = 0; t < owners; t++) {
         size_t count = bytes / BLOCK_AVERAGE / (size_t)owners;
         all[t] = (struct owner){.count = count, .random = 141421 + (uint64_t)t};
@@ -56,6 +55,8 @@ int main(int argc, char **argv)
     }
     pthread_barrier_wait(&filled);
     double full = bench_memory("VmRSS:");
+    struct bench_span span;
+    bench_start(&span);
     for (long t = 0; t < owners; t++) {
         for (size_t i = 0; i < all[t].count; i++)
             free(all[t].blocks[i]);

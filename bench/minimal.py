@@ -31,7 +31,8 @@ def main():
             if not os.path.exists(path):
                 print(f"minimal: there is no {path}; run make bench in that tree", file=sys.stderr)
                 return 1
-        contestants += [(f"{name}, preloaded", program, library), (f"{name}, linked statically", program + "_static", "")]
+        contestants += [(f"{name}, preloaded", program, library),
+                        (f"{name}, linked statically", program + "_static", "")]
 
     context = runner.Context(os.path.abspath(options.standard), 300)
     rates = {name: [] for name, _, _ in contestants}

@@ -59,6 +59,8 @@ class Comparison:
 
     def verdict(self, workload, metric):
         ratio, noise = self.ratio(workload, metric), self.noise(workload, metric)
+        if self.subject in self.results.failures.get(workload.name, {}):
+            return "failed"
         if ratio is None:
             return ""
         if noise is None:
@@ -183,6 +185,9 @@ def goal_rows(comparison):
     rows = [("time / best peer, geometric mean", 0.95, geometric_mean(ratios)),
             ("time / best peer, the worst workload", 1.05, max(ratios, default=None)),
             ("peak RSS / lowest peer, geometric mean", 1.0, comparison.mean(peak_of))]
+    failures = sum(comparison.subject in failed for failed in comparison.results.failures.values())
+    if failures:
+        rows.append(("workloads that failed", 0, failures))
     for text, name, metric, limit in GOALS:
         if name in by_name:
             rows.append((text, limit, comparison.ratio(by_name[name], metric or by_name[name].clock)))

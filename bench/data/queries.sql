@@ -5,7 +5,9 @@ CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT, city TEXT, score REAL, no
 CREATE TABLE visit(id INTEGER PRIMARY KEY, person INTEGER, page TEXT, seconds INTEGER);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
 INSERT INTO person
-SELECT i, printf('name-%06d-%s', i * 7919 % 60000, hex(i)), 'city' || (i * 31 % 500), i * 0.37, zeroblob(i % 200) FROM n;
+SELECT i,
+       printf('name-%06d-%s', i * 7919 % 60000, hex(i)),
+       'city' || (i * 31 % 500), i * 0.37, zeroblob(i % 200) FROM n;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
 INSERT INTO visit SELECT i, 1 + i * 104729 % 60000, '/page/' || (i * 13 % 900), i % 3600 FROM n;
 CREATE INDEX person_name ON person(name);
