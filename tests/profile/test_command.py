@@ -91,15 +91,22 @@ class Command(unittest.TestCase):
         """a statically linked program is measured as it is"""
         source, program = os.path.join(self.folder, "s.c"), os.path.join(self.folder, "s")
         with open(source, "w", encoding="utf-8") as file:
-            file.write("#include <stdlib.h>\nint main(void) { free(malloc(10)); return 0; }\n")
+            file.write(
+                "#include <stdlib.h>\n#ifdef OWN\nstatic char heap[100];\n"
+                "void *malloc(size_t n) { return n < 100 ? heap : 0; }\nvoid free(void *p) { (void)p; }\n#endif\n"
+                "int main(void) { free(malloc(10)); return 0; }\n"
+            )
         compiler = os.environ.get("CC", "cc").split()
         if subprocess.run([*compiler, "-static", "-o", program, source], capture_output=True, check=False).returncode:
             self.skipTest("cannot link statically")
         done = self.run_it("--runs", "1", "--simulate", "never", program)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("linked statically", " ".join(self.report()["quality"]))
+        self.assertIn("it is linked statically", " ".join(self.report()["quality"]))
         done = self.run_it("--against", "libc", program)
         self.assertEqual(done.returncode, 2)
+        subprocess.run([*compiler, "-DOWN", "-fno-builtin", "-rdynamic", "-o", program, source], check=True)
+        done = self.run_it("--against", "libc", program)
+        self.assertIn("it has a malloc of its own", done.stderr)
 
     def test_without_tools(self):
         """without perf, valgrind and strace: what the runs and the counts say, and which packages to install"""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """From the names on the command line to what has to be preloaded."""
 
+import mmap
 import os
 import re
 import subprocess
@@ -126,19 +127,35 @@ def _distinct(found):
     return result
 
 
-def is_static(program):
-    """Whether a program takes no preloaded library: an ELF file that names no dynamic loader."""
+def why_not_preloaded(program):
+    """Why a library that is preloaded does not become this program's allocator; None if it does, or nobody knows.
+
+    Either the program names no dynamic loader, or it defines malloc itself: linked with a static library, say.
+    """
     try:
         with open(program, "rb") as file:
-            header = file.read(64)
-            if header[:4] != b"\x7fELF" or header[4] != 2:
-                return False
-            order = "little" if header[5] == 1 else "big"
-            offset = int.from_bytes(header[32:40], order)
-            size, count = (int.from_bytes(header[at : at + 2], order) for at in (54, 56))
-            file.seek(offset)
-            table = file.read(size * count)
-    except (OSError, IndexError):
-        return False
-    interpreter = 3
-    return all(int.from_bytes(table[at : at + 4], order) != interpreter for at in range(0, len(table), size or 1))
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if data[:4] != b"\x7fELF" or data[4] != 2:
+            return None
+        order = "little" if data[5] == 1 else "big"
+
+        def number(position, length):
+            return int.from_bytes(data[position : position + length], order)
+
+        segments, size, count = number(32, 8), number(54, 2), number(56, 2)
+        interpreter = 3
+        if all(number(segments + n * size, 4) != interpreter for n in range(count)):
+            return "it is linked statically"
+        sections, size, count = number(40, 8), number(58, 2), number(60, 2)
+        for header in (sections + n * size for n in range(count)):
+            dynamic_symbols = 11
+            if number(header + 4, 4) == dynamic_symbols:
+                names = number(sections + number(header + 40, 4) * size + 24, 8)
+                start, length = number(header + 24, 8), number(header + 32, 8)
+                for symbol in range(start, start + length, 24):
+                    position = names + number(symbol, 4)
+                    if number(symbol + 6, 2) and data[position : position + 7] == b"malloc\0":
+                        return "it has a malloc of its own"
+    except (OSError, ValueError, IndexError):
+        pass
+    return None

@@ -178,10 +178,10 @@ def _replay(options, program, paths):
 
 def _profile(options, program, paths):
     others = allocators.find(options.against)
-    static = allocators.is_static(_executable(program[0]))
-    if static:
+    linked = allocators.why_not_preloaded(_executable(program[0]))
+    if linked:
         if others:
-            raise UsageError(f"{program[0]} is linked statically: no other allocator can be put under it")
+            raise UsageError(f"no other allocator can be put under {program[0]}: {linked}")
         own = allocators.Allocator("as linked", [])
     else:
         own = allocators.own(paths["soname"], paths["libdir"])
@@ -204,11 +204,11 @@ def _profile(options, program, paths):
     progress = Progress(session.steps(options, tools, len(everybody)))
     partial = False
     try:
-        session.measure(options, m, runner, collector, progress, own, everybody, tools, paths, static)
+        session.measure(options, m, runner, collector, progress, own, everybody, tools, paths, linked)
     except Interrupted:
         partial = True
     progress.clear()
-    e, parts = session.assemble(options, paths, m, everybody, program, where, tools, static)
+    e, parts = session.assemble(options, paths, m, everybody, program, where, tools, linked)
     title = shlex.join([os.path.basename(program[0])] + program[1:])
     doc = _document(options, paths, e, parts, title, "measured", partial)
     write(folder, doc)

@@ -33,17 +33,21 @@ def steps(options, tools, allocators, hardware=False):
     return 1 + allocators * kinds + (2 if hardware else 0)
 
 
-def measure(options, m, runner, collector, progress, own, everybody, tools, paths, static):
+def measure(options, m, runner, collector, progress, own, everybody, tools, paths, linked):
     """Most telling first, so that an interruption costs least."""
     before, extra = [], {}
-    if paths["count"] and not static:
+    if paths["count"] and not linked:
         before, extra = [paths["count"]], {"HAKMEM_COUNT_OUT": collector.counting_files()}
         if os.path.exists(collector.counting_files()):
             os.unlink(collector.counting_files())
     else:
         m.notes.append(
             "Allocations were not counted: "
-            + ("the program is linked statically." if static else "libhakmem-count.so is not installed.")
+            + (
+                f"a library cannot be put under the program, as {linked}."
+                if linked
+                else "libhakmem-count.so is missing."
+            )
         )
     progress.step("the program itself, its output follows")
     progress.clear()
@@ -163,7 +167,7 @@ def _columns(m, name):
     return columns
 
 
-def assemble(options, paths, m, everybody, program, where, tools, static):
+def assemble(options, paths, m, everybody, program, where, tools, linked):
     """(evidence, parts of the document) from whatever has been measured."""
     own = everybody[0]
     e = _evidence(options, m, own, everybody, where)
@@ -222,8 +226,8 @@ def assemble(options, paths, m, everybody, program, where, tools, static):
             "hakmem-measure is not installed: peak memory below that of the Python interpreter reads as the "
             "interpreter's."
         )
-    if static:
-        quality.append("The program is linked statically and ran with the allocator that it was linked with.")
+    if linked:
+        quality.append(f"The program ran with the allocator that it was linked with: {linked}.")
     if where["load"] > 0.5 * (where["processors"] or 1):
         quality.append(f"The machine was busy when this began (load {where['load']}).")
     parts = {
