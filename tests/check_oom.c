@@ -136,14 +136,14 @@ static void scenario(void)
         allocate(size);
     for (size_t i = 0; i < 2000; i++)
         allocate(3000);
-    for (size_t i = 0; i < 40; i++)
-        allocate_zero(200000 + i * 30000);
+    for (size_t i = 0; i < 20; i++)
+        allocate_zero(200000 + i * 50000);
     for (size_t alignment = 32; alignment <= 16 * TEST_MIB; alignment *= 4)
         allocate_aligned(alignment, 100000);
     for (size_t i = 0; i < 30 && i < count; i++)
         resize(i, blocks[i].size * 3);
     for (size_t i = count > 20 ? count - 20 : 0; i < count; i++)
-        resize(i, 5 * TEST_MIB + i * 4096);
+        resize(i, 2 * TEST_MIB + i * 4096);
     /* If there is no memory for a thread's stack either, main does its work. */
     if (pthread_create(&thread, NULL, in_thread, NULL) == 0)
         pthread_join(thread, NULL);
@@ -218,7 +218,7 @@ END_TEST
 START_TEST(test_on_and_off)
 {
     uint64_t state = test_state((uint64_t)_i);
-    for (unsigned long round = test_scale(20000); round; round--) {
+    for (unsigned long round = test_scale(8000); round; round--) {
         uint64_t r = test_random(&state);
         if (round % 10 == 0) {
             atomic_store(&hak_os_fail_once, 0);

@@ -134,7 +134,11 @@ static void *fork_all_the_time(void *unused)
 int main(void)
 {
     pthread_t threads[ALLOCATING], forking[FORKING];
+#ifdef TEST_CORE
+    unsigned long forks = test_scale(2500); /* with hak_verify(); the 10 000 are made by the preloaded program */
+#else
     unsigned long forks = test_scale(10000);
+#endif
     tap_watchdog(240);
     for (uintptr_t i = 0; i < ALLOCATING; i++) {
         if (pthread_create(&threads[i], NULL, fill_some, (void *)i))

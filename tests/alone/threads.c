@@ -98,13 +98,14 @@ static void test_short_threads(void)
     for (int i = 0; i < AT_ONCE; i++)
         lives[i].random = test_state((uint64_t)i);
     unsigned long count = test_scale(20000);
-    short_lives(lives, count / 10 + 300);
+    short_lives(lives, count / 4 + 300);
     size_t held = held_bytes(), resident = resident_bytes();
     short_lives(lives, count);
-    tap_ok(held_bytes() < held + held / 4 + 8 * TEST_MIB, "%lu threads: %zu bytes held, %zu after the first tenth",
-           count, held_bytes(), held);
+    /* A heap grows into its steady state slowly; a thread that strands 4 KiB would be 80 MiB. */
+    tap_ok(held_bytes() < held + held / 2 + 16 * TEST_MIB, "%lu threads: %zu bytes held, %zu after a quarter", count,
+           held_bytes(), held);
     if (!TEST_SANITIZER)
-        tap_ok(resident_bytes() < resident + resident / 4 + 8 * TEST_MIB, "%zu bytes resident, %zu after the first tenth",
+        tap_ok(resident_bytes() < resident + resident / 2 + 16 * TEST_MIB, "%zu bytes resident, %zu after a quarter",
                resident_bytes(), resident);
     for (int i = 0; i < AT_ONCE; i++)
         for (int k = 0; k < SHORT_BLOCKS; k++)
