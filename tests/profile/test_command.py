@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from support import FIXTURES, BUILD, built
+from support import BUILD, FIXTURES, TESTS, built
 
 REPORTS = ("report.html", "report.json", "report.md")
 
@@ -118,6 +118,31 @@ class Command(unittest.TestCase):
         notes = " ".join(self.report()["quality"])
         for words in ("linux-perf", "valgrind", "strace"):
             self.assertIn(words, notes)
+
+    def test_with_counters(self):
+        """where perf has counters they are used, and nothing is simulated"""
+        tools = os.path.join(self.folder, "bin")
+        os.mkdir(tools)
+        with open(os.path.join(tools, "perf"), "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nexec {sys.executable} {TESTS}/fake_perf.py "$@"\n')
+        os.chmod(file.name, 0o755)
+        path = tools + os.pathsep + os.environ["PATH"]
+        done = self.run_it("--runs", "2", "--ops", "200000000", "--against", "libc", "sh", "-c", ":",
+                           environment={**self.environment, "PATH": path})  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        doc = self.report()
+        self.assertEqual((doc["simulated"], doc["tools"]["perf"]), ([], "6.8.12"))
+        columns = [(c["key"], c["label"], c["simulated"]) for c in doc["functions"]["columns"]]
+        self.assertEqual(columns, [("time", "time (cycles:P)", False), ("misses", "cache-misses", False)])
+        self.assertEqual(doc["functions"]["rows"][5]["name"], "unified_cache_push")
+        self.assertEqual([r["instructions"] for r in doc["comparison"]], [38458485670] * 2)
+        self.assertAlmostEqual(doc["comparison"][1]["allocator_share"], 0.7817)
+        counters = {c["name"]: c for c in doc["counters"]}
+        self.assertEqual(counters["instructions"]["value"], 38458485670)
+        self.assertEqual(counters["LLC-loads"]["status"], "not supported")
+        self.assertIn("12 counters shared", " ".join(doc["quality"]))
+        states = {c["case"]: c["state"] for c in doc["cases"]}
+        self.assertEqual(states["mispredictions"], "holds")
 
     # ---- how it fails ----
 

@@ -223,6 +223,7 @@ class Confidence(unittest.TestCase):
             {"spread": 0.04},
             {"spread": 0.3},
             {"spread": None},
+            {"user": 0.05, "sys": 0.0},
             {"simulated": {"cycles", "instructions"}},
             {"branch_misses": 7e7},
             {"operations": None},

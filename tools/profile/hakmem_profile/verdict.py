@@ -521,6 +521,11 @@ def _confidence(e, first, second, notes):
             1 if e.spread <= 0.02 else 0.95 if e.spread <= 0.05 else 0.85 if e.spread <= 0.10 else 0.65,
             f"the processor time of the runs differs by ±{percent(e.spread)}",
         )
+    if e.cpu is not None:
+        weaken(
+            0.5 if e.cpu < 0.02 else 0.75 if e.cpu < 0.1 else 1,
+            f"{seconds(e.cpu)} of processor time: too short to measure well, and mostly the program's start",
+        )
     if any(i.simulated for i in first.indicators):
         weaken(
             0.8,
