@@ -284,12 +284,15 @@ def sizes(counts):
 def noise_notes(rows):
     """What the spread of the runs says about comparing them."""
     notes = []
+    restless = [row for row in rows if row["spread"] is not None and row["spread"] > 0.05]
+    if restless:
+        spreads = ", ".join(f"±{percent(row['spread'])} under {row['name']}" for row in restless)
+        steady = max(row["cpu_spread"] or 0 for row in rows)
+        notes.append(
+            f"Elapsed times differ from run to run by {spreads}: smaller differences mean nothing. "
+            f"Processor times differ by ±{percent(steady)} at most; compare those."
+        )
     for row in rows:
-        if row["spread"] is not None and row["spread"] > 0.05:
-            notes.append(
-                f"The runs under {row['name']} differ by ±{percent(row['spread'])}: differences smaller than "
-                "that mean nothing."
-            )
         if any(status != 0 for status in row["statuses"]):
             notes.append(f"Runs under {row['name']} ended with status {', '.join(map(str, row['statuses']))}.")
     return notes

@@ -272,5 +272,5 @@ def _simulation_notes(m, own, e, options, where):
             "of the run, and its totals are not used."
         )
     if e.spread is not None and e.spread > 0.10:
-        notes.append(f"The machine was too noisy to tell small differences (±{percent(e.spread)}).")
+        notes.append(f"Even the processor time differs by ±{percent(e.spread)}: too much to tell small differences.")
     return notes
