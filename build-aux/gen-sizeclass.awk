@@ -63,5 +63,15 @@ BEGIN {
     }
     print line
     print ""
+    print "/* 32 times as much: where the class\047s magazine lies in a cache, in bytes. */"
+    print "#define HAK_MAG_BY_SIZE \\"
+    line = "    0,"; c = 0
+    for (i = 1; i <= SMALL_MAX / 16; i++) {
+        while (size[c] < i * 16) c++
+        line = line " " 32 * c ","
+        if (length(line) > 108) { print line " \\"; line = "   " }
+    }
+    print line
+    print ""
     print "#endif"
 }

@@ -26,10 +26,9 @@ static void *alloc_class(unsigned class)
         void *block = NULL;
         if (HAK_LIKELY(thread)) {
             struct hak_mag *mag = &thread->cache.mags[class];
-            void **top = hak_load(&mag->ready);
-            block = top[-1];
+            block = mag->next;
             if (block)
-                hak_store(&mag->ready, top - 1);
+                hak_mag_pop(mag);
             else
                 block = hak_cache_refill(thread, class);
         }

@@ -13,6 +13,7 @@
 
 #include "invariant.h"
 #include "pool.h"
+#include "report.h"
 
 #define ROOM_FIRST 4u                       /* blocks that each stack of a magazine may hold at first */
 #define GROWN_MAX ((size_t)1 << 20)         /* a thread's budget, in bytes */
@@ -31,8 +32,8 @@ static unsigned first_room(unsigned class)
 static void set_room(struct hak_thread *thread, unsigned class, unsigned room)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    thread->grown += 2 * ((size_t)room - mag->room) * hak_classes[class].size;
-    mag->room = room;
+    thread->grown += 2 * ((size_t)room - thread->room[class]) * hak_classes[class].size;
+    thread->room[class] = (uint16_t)room;
     mag->limit = hak_mag_base(thread, class, hak_load(&mag->freed)) + room;
 }
 
@@ -41,12 +42,18 @@ void hak_cache_reset(struct hak_thread *thread)
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         struct hak_mag *mag = &thread->cache.mags[class];
         void **first = thread->slots + hak_classes[class].mag_offset;
+        mag->next = NULL;
         hak_store(&mag->ready, first);
         hak_store(&mag->freed, first + hak_classes[class].mag_max + 1);
-        mag->room = first_room(class);
-        set_room(thread, class, mag->room);
+        set_room(thread, class, first_room(class));
     }
     thread->grown = 0;
+}
+
+/* After the ready stack has changed other than by a pop. */
+static void set_next(struct hak_mag *mag)
+{
+    mag->next = hak_load(&mag->ready)[-1];
 }
 
 /* The stacks change places; the ready one is empty.  In between the blocks are nowhere; see the head of cache.h. */
@@ -56,7 +63,8 @@ static void change_places(struct hak_thread *thread, unsigned class)
     void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed);
     hak_store(&mag->freed, ready);
     hak_store_release(&mag->ready, freed);
-    mag->limit = ready + mag->room;
+    mag->limit = ready + thread->room[class];
+    set_next(mag);
 }
 
 /* Gives the `count` blocks of a stack that have been there the longest to the heap. */
@@ -69,6 +77,7 @@ static void give_oldest(struct hak_thread *thread, unsigned class, _Atomic(void 
     hak_heap_give(thread->heap, class, base, count);
     memmove(base, base + count, (size_t)(top - base - count) * sizeof *base);
     hak_store_release(stack, top - count);
+    set_next(&thread->cache.mags[class]);
 }
 
 static void keep_newest(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, unsigned keep)
@@ -84,9 +93,9 @@ static void shrink_another(struct hak_thread *thread, unsigned class)
     for (unsigned tries = 0; tries < HAK_CLASS_COUNT; tries++) {
         unsigned other = thread->cursor;
         struct hak_mag *mag = &thread->cache.mags[other];
-        unsigned smaller = HAK_MAX(mag->room / 2, first_room(other));
+        unsigned smaller = HAK_MAX(thread->room[other] / 2u, first_room(other));
         thread->cursor = (other + 1) % HAK_CLASS_COUNT;
-        if (other == class || smaller == mag->room)
+        if (other == class || smaller == thread->room[other])
             continue;
         keep_newest(thread, other, &mag->ready, smaller);
         keep_newest(thread, other, &mag->freed, smaller);
@@ -98,7 +107,7 @@ static void shrink_another(struct hak_thread *thread, unsigned class)
 /* Lets the magazine hold twice as much, if the budget allows. */
 static void grow(struct hak_thread *thread, unsigned class)
 {
-    unsigned room = thread->cache.mags[class].room, larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
+    unsigned room = thread->room[class], larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
     if (HAK_LIKELY(larger == room))
         return;
     size_t budget = HAK_MAX(HAK_MIN(GROWN_MAX_ALL / hak_thread_count(), GROWN_MAX), GROWN_MAX_LEAST);
@@ -111,20 +120,20 @@ static void grow(struct hak_thread *thread, unsigned class)
 void *hak_cache_refill(struct hak_thread *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    void **base = hak_load(&mag->ready); /* it is empty */
-    unsigned got;
     if (hak_mag_held(thread, class, &mag->freed)) {
         change_places(thread, class);
-        base = hak_load(&mag->ready);
-        hak_store(&mag->ready, base - 1);
-        return base[-1];
+    } else {
+        void **base = hak_load(&mag->ready); /* it is empty */
+        unsigned got = hak_heap_get(thread->heap, class, base, thread->room[class]);
+        grow(thread, class);
+        if (got == 0)
+            return NULL;
+        hak_store_release(&mag->ready, base + got);
+        set_next(mag);
     }
-    got = hak_heap_get(thread->heap, class, base, mag->room);
-    grow(thread, class);
-    if (got == 0)
-        return NULL;
-    hak_store_release(&mag->ready, base + got - 1);
-    return base[got - 1];
+    void *block = mag->next;
+    hak_mag_pop(mag);
+    return block;
 }
 
 void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block)
@@ -135,7 +144,7 @@ void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block)
     } else {
         grow(thread, class);
         if (hak_load(&mag->freed) == mag->limit)
-            give_oldest(thread, class, &mag->freed, (mag->room + 1) / 2);
+            give_oldest(thread, class, &mag->freed, (thread->room[class] + 1u) / 2);
     }
     void **freed = hak_load(&mag->freed);
     *freed = block;
@@ -157,6 +166,8 @@ void hak_deliver(void **blocks, unsigned count)
         unsigned returned = 0;
         for (unsigned i = 0, same; i < count; i += same) {
             uint32_t owner = owner_of(blocks[i]);
+            if (HAK_UNLIKELY(owner == 0)) /* its slab was counted as empty and is gone */
+                hak_report_double_free("free", blocks[i], 0);
             for (same = 1; i + same < count && owner_of(blocks[i + same]) == owner; same++)
                 ;
             unsigned back = hak_heap_receive(hak_heap_numbered(owner), blocks + i, same);

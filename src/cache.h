@@ -20,14 +20,17 @@
  *   base(i) = slots + mag_offset + i * (mag_max + 1), for i = 0 and 1
  *   ready and freed each lie in base(i) .. base(i) + mag_max for an i, and for different ones but while they change
  *   base(i)[-1] is NULL for ever; base(i)[0 .. ready or freed) are the blocks
- *   freed <= limit <= base(i) + mag_max
+ *   freed <= limit = base(i) + the thread's room for the class <= base(i) + mag_max
+ *   next = ready[-1], so that malloc has its result by one load from an address that is known early
  */
 struct hak_mag {
-    _Atomic(void **) ready; /* one beyond the block that malloc takes next */
+    void *next;             /* the block that malloc takes next, or NULL */
+    _Atomic(void **) ready; /* one beyond it */
     _Atomic(void **) freed; /* where free puts the next block */
-    void **limit;           /* where it cannot; moves as the class is used, within the thread's budget */
-    unsigned room;          /* what either stack may hold now: limit - base */
+    void **limit;           /* where it cannot */
 };
+
+_Static_assert(sizeof(struct hak_mag) == 32, "hak_mag_by_size counts in these");
 
 /* All that the hot paths touch of a thread.  The window is a copy of hak_window_first, to be on the key's line. */
 struct hak_cache {
@@ -57,6 +60,8 @@ struct hak_thread {
     struct hak_heap *heap;  /* the one it allocates from; others may share it */
     size_t grown;           /* bytes by which magazines' limits exceed their first values */
     unsigned cursor;        /* the class whose magazine is next asked to shrink */
+    /* What either stack of a magazine may hold now; changes as the class is used, within the thread's budget. */
+    uint16_t room[HAK_CLASS_COUNT];
     struct hak_outbox outbox;
     void *slots[HAK_MAG_SLOTS];
 
@@ -91,6 +96,14 @@ void hak_deliver(void **blocks, unsigned count);
 HAK_INLINE struct hak_cache *hak_cache_self(void)
 {
     return (struct hak_cache *)((char *)&hak_cache_none + hak_tls.delta);
+}
+
+/* Drops mag->next. */
+HAK_INLINE void hak_mag_pop(struct hak_mag *mag)
+{
+    void **ready = hak_load(&mag->ready) - 1;
+    mag->next = ready[-1];
+    hak_store(&mag->ready, ready);
 }
 
 /* The bottom of the stack that the pointer into it belongs to. */

@@ -14,20 +14,18 @@
 #include "slow.h"
 
 /*
- * Two branches; loads: the class (one byte), the thread's delta, the magazine's ready stack, the slot; one store.
- * An empty stack pops the NULL below its base.
+ * Two branches.  To the result: the class's place (two bytes), the thread's delta, the block; then the top of the stack
+ * and the slot below it, and two stores.  An empty stack's next block is the NULL below its base.
  */
 HAK_INLINE void *hak_malloc(size_t size)
 {
     if (HAK_UNLIKELY(size > HAK_SMALL_MAX))
         return hak_malloc_slow(size);
-    unsigned class = hak_class_by_size[(size + 15) / 16];
-    struct hak_mag *mag = &hak_cache_self()->mags[class];
-    void **top = hak_load(&mag->ready);
-    void *block = top[-1];
+    struct hak_mag *mag = (struct hak_mag *)((char *)hak_cache_self() + hak_mag_by_size[(size + 15) / 16]);
+    void *block = mag->next;
     if (HAK_UNLIKELY(!block))
         return hak_malloc_slow(size);
-    hak_store(&mag->ready, top - 1);
+    hak_mag_pop(mag);
     return hak_debug_allocated(block);
 }
 

@@ -23,7 +23,7 @@ struct hak_heap *hak_commons;
 
 /* Magazines that are empty at their top (the NULL below) and full at once. */
 static void *no_slots[2];
-#define NONE_1 {&no_slots[1], &no_slots[1], &no_slots[1], 0}
+#define NONE_1 {NULL, &no_slots[1], &no_slots[1], &no_slots[1]}
 #define NONE_8 NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1
 struct hak_cache hak_cache_none HAK_ALIGNED(HAK_LINE) = {
     .mags = {NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8},

@@ -25,6 +25,7 @@ struct hak_class {
 };
 
 extern const struct hak_class hak_classes[HAK_CLASS_COUNT] __attribute__((visibility("hidden")));
+extern const uint16_t hak_mag_by_size[HAK_SMALL_MAX / 16 + 1] __attribute__((visibility("hidden")));
 extern const uint8_t hak_class_by_size[HAK_SMALL_MAX / 16 + 1] __attribute__((visibility("hidden")));
 
 /* For 1 < size <= HAK_MEDIUM_MAX; the only way for sizes that the table does not hold. */

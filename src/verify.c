@@ -73,7 +73,8 @@ static void check_magazine(struct hak_thread *thread, unsigned class)
     struct hak_mag *mag = &thread->cache.mags[class];
     void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed);
     HAK_REQUIRE(hak_mag_base(thread, class, ready) != hak_mag_base(thread, class, freed));
-    HAK_REQUIRE(mag->limit == hak_mag_base(thread, class, freed) + mag->room && freed <= mag->limit);
+    HAK_REQUIRE(mag->limit == hak_mag_base(thread, class, freed) + thread->room[class] && freed <= mag->limit);
+    HAK_REQUIRE(mag->next == ready[-1]);
     check_stack(thread, class, &mag->ready);
     check_stack(thread, class, &mag->freed);
 }
