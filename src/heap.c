@@ -10,6 +10,7 @@
 #include "invariant.h"
 #include "meta.h"
 #include "pool.h"
+#include "report.h"
 
 #define DEPOT_FIRST 64u                       /* blocks that a depot has room for at first */
 #define DEPOT_CLASS_BYTES ((size_t)256 << 10) /* the most that one depot may hold */
@@ -45,14 +46,16 @@ static bool deserted(struct hak_heap *heap)
 
 /* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the
  * class would have it created again. */
-static void put(struct hak_heap *heap, void *block)
+static void put(struct hak_heap *heap, unsigned class, void *block)
 {
+    /* A block that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
+    if (HAK_UNLIKELY(hak_entry_of(block) != HAK_ENTRY(heap->number, class)))
+        hak_report_double_free("free", block, size_of(class));
     struct hak_slab *slab = hak_slab_of(block);
-    struct hak_slab_lists *lists = &heap->lists[slab->class];
-    HAK_INVARIANT(slab->owner == heap->number);
+    struct hak_slab_lists *lists = &heap->lists[class];
     hak_slab_put(slab, lists, block);
     if (HAK_STATS)
-        heap->out[slab->class]--;
+        heap->out[class]--;
     if (HAK_UNLIKELY(hak_slab_empty(slab)) && (deserted(heap) || !only_one_listed(slab, lists)))
         destroy(heap, slab);
 }
@@ -138,7 +141,7 @@ static void store(struct hak_heap *heap, unsigned class, void *const *blocks, un
         depot_push(heap, class, blocks, count);
     else
         for (unsigned i = 0; i < count; i++)
-            put(heap, blocks[i]);
+            put(heap, class, blocks[i]);
 }
 
 /* ---- blocks in and out ---- */
@@ -185,7 +188,7 @@ static void drain_depots(struct hak_heap *heap)
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         struct hak_depot *depot = &heap->depots[class];
         for (unsigned i = 0; i < depot->count; i++)
-            put(heap, depot->blocks[i]);
+            put(heap, class, depot->blocks[i]);
         if (depot->room)
             hak_meta_free(depot->blocks, depot->room * sizeof *depot->blocks);
         *depot = (struct hak_depot){0};

@@ -61,9 +61,11 @@ __attribute__((noreturn)) void hak_report_double_free(const char *call, const vo
     struct hak_text text = begin(line, LINE - 1);
     hak_text_string(&text, "double free of ");
     hak_text_hex(&text, (uintptr_t)p);
-    hak_text_string(&text, " (block of ");
-    hak_text_decimal(&text, block_size);
-    hak_text_string(&text, " bytes)");
+    if (block_size) {
+        hak_text_string(&text, " (block of ");
+        hak_text_decimal(&text, block_size);
+        hak_text_string(&text, " bytes)");
+    }
     if (call[0] != 'f' || call[4] != '\0') {
         hak_text_string(&text, " by ");
         hak_text_string(&text, call);

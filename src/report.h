@@ -10,6 +10,7 @@
 #include "base.h"
 
 #pragma GCC visibility push(hidden)
+/* A block size of 0: not known, as the block's slab is gone. */
 __attribute__((noreturn)) void hak_report_double_free(const char *call, const void *p, size_t block_size);
 /* The address lies in a slab or span, but no block begins there; or in this block. */
 __attribute__((noreturn)) void hak_report_inside(const char *call, const void *p);
