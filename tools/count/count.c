@@ -151,23 +151,35 @@ static struct {
     void *(*pvalloc)(size_t);
 } next;
 
-/* One C++ operator each; all have the shape "first argument, up to two more words". */
-enum cxx_operator {
-    NEW, NEW_ARRAY, NEW_NOTHROW, NEW_ARRAY_NOTHROW, NEW_ALIGNED, NEW_ARRAY_ALIGNED, NEW_ALIGNED_NOTHROW,
-    NEW_ARRAY_ALIGNED_NOTHROW,
-    DELETE, DELETE_ARRAY, DELETE_SIZED, DELETE_ARRAY_SIZED, DELETE_NOTHROW, DELETE_ARRAY_NOTHROW, DELETE_ALIGNED,
-    DELETE_ARRAY_ALIGNED, DELETE_SIZED_ALIGNED, DELETE_ARRAY_SIZED_ALIGNED, DELETE_ALIGNED_NOTHROW,
-    DELETE_ARRAY_ALIGNED_NOTHROW,
-    CXX_OPERATORS
-};
+/* The C++ operators and their symbols; all have the shape "first argument, up to two more words". */
+#define NEW_OPERATORS(X)                                                                                               \
+    X(NEW, "_Znwm")                                                                                                    \
+    X(NEW_ARRAY, "_Znam")                                                                                              \
+    X(NEW_NOTHROW, "_ZnwmRKSt9nothrow_t")                                                                              \
+    X(NEW_ARRAY_NOTHROW, "_ZnamRKSt9nothrow_t")                                                                        \
+    X(NEW_ALIGNED, "_ZnwmSt11align_val_t")                                                                             \
+    X(NEW_ARRAY_ALIGNED, "_ZnamSt11align_val_t")                                                                       \
+    X(NEW_ALIGNED_NOTHROW, "_ZnwmSt11align_val_tRKSt9nothrow_t")                                                       \
+    X(NEW_ARRAY_ALIGNED_NOTHROW, "_ZnamSt11align_val_tRKSt9nothrow_t")
+#define DELETE_OPERATORS(X)                                                                                            \
+    X(DELETE, "_ZdlPv")                                                                                                \
+    X(DELETE_ARRAY, "_ZdaPv")                                                                                          \
+    X(DELETE_SIZED, "_ZdlPvm")                                                                                         \
+    X(DELETE_ARRAY_SIZED, "_ZdaPvm")                                                                                   \
+    X(DELETE_NOTHROW, "_ZdlPvRKSt9nothrow_t")                                                                          \
+    X(DELETE_ARRAY_NOTHROW, "_ZdaPvRKSt9nothrow_t")                                                                    \
+    X(DELETE_ALIGNED, "_ZdlPvSt11align_val_t")                                                                         \
+    X(DELETE_ARRAY_ALIGNED, "_ZdaPvSt11align_val_t")                                                                   \
+    X(DELETE_SIZED_ALIGNED, "_ZdlPvmSt11align_val_t")                                                                  \
+    X(DELETE_ARRAY_SIZED_ALIGNED, "_ZdaPvmSt11align_val_t")                                                            \
+    X(DELETE_ALIGNED_NOTHROW, "_ZdlPvSt11align_val_tRKSt9nothrow_t")                                                   \
+    X(DELETE_ARRAY_ALIGNED_NOTHROW, "_ZdaPvSt11align_val_tRKSt9nothrow_t")
 
-static const char *const cxx_names[CXX_OPERATORS] = {
-    "_Znwm", "_Znam", "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t",
-    "_ZnwmSt11align_val_tRKSt9nothrow_t", "_ZnamSt11align_val_tRKSt9nothrow_t",
-    "_ZdlPv", "_ZdaPv", "_ZdlPvm", "_ZdaPvm", "_ZdlPvRKSt9nothrow_t", "_ZdaPvRKSt9nothrow_t",
-    "_ZdlPvSt11align_val_t", "_ZdaPvSt11align_val_t", "_ZdlPvmSt11align_val_t", "_ZdaPvmSt11align_val_t",
-    "_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdaPvSt11align_val_tRKSt9nothrow_t",
-};
+#define AS_CONSTANT(which, symbol) which,
+#define AS_SYMBOL(which, symbol) symbol,
+enum cxx_operator { NEW_OPERATORS(AS_CONSTANT) DELETE_OPERATORS(AS_CONSTANT) CXX_OPERATORS };
+
+static const char *const cxx_names[CXX_OPERATORS] = {NEW_OPERATORS(AS_SYMBOL) DELETE_OPERATORS(AS_SYMBOL)};
 
 static void *cxx_next[CXX_OPERATORS];
 
@@ -438,37 +450,18 @@ static void call_delete(enum cxx_operator which, void *block, size_t a, size_t b
     }
 }
 
-#define NEW_OPERATOR(which, symbol)                                                                                    \
+#define DEFINE_NEW(which, symbol)                                                                                      \
     EXPORT void *operator_##which(size_t, size_t, size_t) __asm__(symbol);                                             \
     void *operator_##which(size_t size, size_t a, size_t b)                                                            \
     {                                                                                                                  \
         return call_new(which, size, a, b);                                                                            \
     }
-
-#define DELETE_OPERATOR(which, symbol)                                                                                 \
+#define DEFINE_DELETE(which, symbol)                                                                                   \
     EXPORT void operator_##which(void *, size_t, size_t) __asm__(symbol);                                              \
     void operator_##which(void *block, size_t a, size_t b)                                                             \
     {                                                                                                                  \
         call_delete(which, block, a, b);                                                                               \
     }
 
-NEW_OPERATOR(NEW, "_Znwm")
-NEW_OPERATOR(NEW_ARRAY, "_Znam")
-NEW_OPERATOR(NEW_NOTHROW, "_ZnwmRKSt9nothrow_t")
-NEW_OPERATOR(NEW_ARRAY_NOTHROW, "_ZnamRKSt9nothrow_t")
-NEW_OPERATOR(NEW_ALIGNED, "_ZnwmSt11align_val_t")
-NEW_OPERATOR(NEW_ARRAY_ALIGNED, "_ZnamSt11align_val_t")
-NEW_OPERATOR(NEW_ALIGNED_NOTHROW, "_ZnwmSt11align_val_tRKSt9nothrow_t")
-NEW_OPERATOR(NEW_ARRAY_ALIGNED_NOTHROW, "_ZnamSt11align_val_tRKSt9nothrow_t")
-DELETE_OPERATOR(DELETE, "_ZdlPv")
-DELETE_OPERATOR(DELETE_ARRAY, "_ZdaPv")
-DELETE_OPERATOR(DELETE_SIZED, "_ZdlPvm")
-DELETE_OPERATOR(DELETE_ARRAY_SIZED, "_ZdaPvm")
-DELETE_OPERATOR(DELETE_NOTHROW, "_ZdlPvRKSt9nothrow_t")
-DELETE_OPERATOR(DELETE_ARRAY_NOTHROW, "_ZdaPvRKSt9nothrow_t")
-DELETE_OPERATOR(DELETE_ALIGNED, "_ZdlPvSt11align_val_t")
-DELETE_OPERATOR(DELETE_ARRAY_ALIGNED, "_ZdaPvSt11align_val_t")
-DELETE_OPERATOR(DELETE_SIZED_ALIGNED, "_ZdlPvmSt11align_val_t")
-DELETE_OPERATOR(DELETE_ARRAY_SIZED_ALIGNED, "_ZdaPvmSt11align_val_t")
-DELETE_OPERATOR(DELETE_ALIGNED_NOTHROW, "_ZdlPvSt11align_val_tRKSt9nothrow_t")
-DELETE_OPERATOR(DELETE_ARRAY_ALIGNED_NOTHROW, "_ZdaPvSt11align_val_tRKSt9nothrow_t")
+NEW_OPERATORS(DEFINE_NEW)
+DELETE_OPERATORS(DEFINE_DELETE)

@@ -11,9 +11,9 @@
  * be read as "blocks of that class", and above them one range per power of two up to 2^63.
  */
 enum {
-    COUNT_LINEAR = 8,                       /* 16, 32, ... 128 */
-    COUNT_CLASSES = COUNT_LINEAR + 10 * 8,  /* 128 < size <= 2^17, 8 per doubling */
-    COUNT_RANGES = COUNT_CLASSES + 46,      /* 2^17 < size <= 2^63 */
+    COUNT_LINEAR = 8,                      /* 16, 32, ... 128 */
+    COUNT_CLASSES = COUNT_LINEAR + 10 * 8, /* 128 < size <= 2^17, 8 per doubling */
+    COUNT_RANGES = COUNT_CLASSES + 46,     /* 2^17 < size <= 2^63 */
 };
 
 /* One set of counters.  All threads of a shard add to it with relaxed atomics; a total is the sum over all shards. */
@@ -21,10 +21,10 @@ struct count_shard {
     uint64_t allocations; /* calls that handed out a new block, whatever their name; callocs and aligned among them */
     uint64_t callocs;
     uint64_t aligned;
-    uint64_t reallocs; /* calls of realloc and reallocarray that resized an existing block */
-    uint64_t frees;    /* calls that gave a block back; free(NULL) is none */
-    uint64_t failed;   /* allocating calls that returned NULL */
-    uint64_t bytes;    /* bytes asked for by allocations and reallocs */
+    uint64_t reallocs;              /* calls of realloc and reallocarray that resized an existing block */
+    uint64_t frees;                 /* calls that gave a block back; free(NULL) is none */
+    uint64_t failed;                /* allocating calls that returned NULL */
+    uint64_t bytes;                 /* bytes asked for by allocations and reallocs */
     uint64_t by_size[COUNT_RANGES]; /* allocations and reallocs by the size asked for */
 } __attribute__((aligned(64)));
 

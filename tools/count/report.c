@@ -64,7 +64,7 @@ static void put_name(const char *name)
 {
     put("\"");
     for (size_t i = 0; name[i] && i < 255; i++) {
-        char c[3] = { name[i], '\0', '\0' };
+        char c[3] = {name[i], '\0', '\0'};
         if (c[0] == '"' || c[0] == '\\') {
             c[1] = c[0];
             c[0] = '\\';

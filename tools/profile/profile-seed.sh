@@ -14,8 +14,8 @@ set -eu
 
 : "${srcdir:?}" "${LIBRARY:?}" "${OUT:=profile-seed}" "${ITERATIONS:=20000000}" "${RUNS:=7}"
 : "${CC:=cc}" "${CFLAGS:=-O2 -g}" "${MAKE:=make}"
-build=`pwd`
-source=`cd "$srcdir" && pwd`
+build=$(pwd)
+source=$(cd "$srcdir" && pwd)
 fixtures=$source/tests/profile/fixtures
 
 say()

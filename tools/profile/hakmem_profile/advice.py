@@ -19,7 +19,7 @@ def advise(e, verdict):
 
 
 def _up_to(value, text):
-    return None if value is None else f"at most {percent(value, 0)} of the time: {text}"
+    return None if value is None else f"at most {percent(value, 0 if value >= 0.01 else 1)} of the time: {text}"
 
 
 def _allocator_part(e, share, kind=None):

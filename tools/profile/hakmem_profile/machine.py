@@ -38,7 +38,7 @@ def measured_clock(measure):
         return None
     try:
         done = subprocess.run([measure, "clock"], capture_output=True, text=True, timeout=20, check=True)
-        return float(done.stdout)
+        return float(done.stdout) or None
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 

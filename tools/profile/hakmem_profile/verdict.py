@@ -466,7 +466,8 @@ def judge(e):
     holding = [c for c in cases if c.state == "holds"]
     not_allocator = next((c for c in holding if c.id == "not-allocator"), None)
     # Waiting takes a share of the elapsed time, everything else one of the processor time.
-    busy = min(1.0, ratio(e.cpu, e.wall) or 1.0)
+    waiting = any(c.id == "locks" and c.indicators[1].holds for c in holding)
+    busy = min(1.0, ratio(e.cpu, e.wall) or 1.0) if waiting else 1.0
     bounds = sorted(
         (c for c in holding if c.id != "not-allocator"),
         key=lambda c: -(c.share[1] if c.share else 0) * (1.0 if c.id == "locks" else busy),
