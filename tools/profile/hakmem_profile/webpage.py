@@ -159,18 +159,19 @@ def _comparison(d):
         ]
 
     text = "<h2>Time and memory</h2>"
-    text += _figure(
-        "Elapsed time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
-        svg.bars(times("wall", "walls", "ratio"), "time by allocator"),
-    )
-    text += _figure(
-        "Processor time of one run: what the program itself used, whatever else the machine did",
-        svg.bars(times("cpu", "cpus", "cpu_ratio"), "processor time by allocator"),
-    )
-    text += _figure(
-        "Peak resident memory",
-        svg.bars([chart_row(r, "peak_rss", size(r["peak_rss"])) for r in rows], "peak memory by allocator"),
-    )
+    if len(rows) > 1:
+        text += _figure(
+            "Elapsed time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
+            svg.bars(times("wall", "walls", "ratio"), "time by allocator"),
+        )
+        text += _figure(
+            "Processor time of one run: what the program itself used, whatever else the machine did",
+            svg.bars(times("cpu", "cpus", "cpu_ratio"), "processor time by allocator"),
+        )
+        text += _figure(
+            "Peak resident memory",
+            svg.bars([chart_row(r, "peak_rss", size(r["peak_rss"])) for r in rows], "peak memory by allocator"),
+        )
     table = []
     for r in rows:
         calls = "–" if r["system_calls"] is None else count(r["system_calls"])
@@ -179,10 +180,13 @@ def _comparison(d):
         table.append(
             [
                 r["name"],
+                seconds(r["wall"]),
                 "–" if r["spread"] is None else "±" + percent(r["spread"]),
-                count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
+                seconds(r["cpu"]),
                 "–" if r["cpu_spread"] is None else "±" + percent(r["cpu_spread"]),
                 seconds(r["sys"]),
+                count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
+                size(r["peak_rss"]),
                 count(r["page_faults"]),
                 calls,
                 count(r["instructions"])
@@ -197,10 +201,13 @@ def _comparison(d):
     text += _table(
         [
             "allocator",
-            "spread of time",
-            "operations/s",
-            "spread of processor time",
+            "elapsed time",
+            "spread",
+            "processor time",
+            "spread",
             "kernel time",
+            "operations/s",
+            "peak memory",
             "page faults",
             "system calls" + (" per 1000 op." if operations else ""),
             (f"instructions {per}" + (SIMULATED if d["simulated"] else ""),),
@@ -208,6 +215,7 @@ def _comparison(d):
         ],
         table,
         best=0,
+        style="dense",
     )
     text += (
         f'<p class="quiet">Medians of {len(rows[0]["walls"])} interleaved runs; the spread is half the range, of five '
