@@ -64,7 +64,9 @@ void *hak_calloc_slow(size_t bytes)
 {
     bool zero = false;
     void *block = bytes <= HAK_MEDIUM_MAX ? alloc_class(hak_class_of(bytes)) : alloc_large(bytes, 1, &zero);
-    return HAK_LIKELY(block) && !zero ? memset(block, 0, bytes) : block;
+    if (HAK_UNLIKELY(!block) || zero || (bytes > HAK_LARGE_MAX && hak_huge_clear(block, bytes)))
+        return block;
+    return memset(block, 0, bytes);
 }
 
 /* Blocks of a class lie at multiples of its size from a multiple of 64 KiB: they are aligned to whatever power of two

@@ -158,53 +158,37 @@ static uint32_t owner_of(const void *block)
     return HAK_ENTRY_OWNER(hak_entry_of(block));
 }
 
-/* Each run of blocks with one owner goes there; what comes back, since its slab has just changed hands, to the new
- * owner. */
 void hak_deliver(void **blocks, unsigned count)
 {
     while (count) {
-        unsigned returned = 0;
-        for (unsigned i = 0, same; i < count; i += same) {
-            uint32_t owner = owner_of(blocks[i]);
-            if (HAK_UNLIKELY(owner == 0)) /* its slab was counted as empty and is gone */
-                hak_report_double_free("free", blocks[i], 0);
-            for (same = 1; i + same < count && owner_of(blocks[i + same]) == owner; same++)
-                ;
-            unsigned back = hak_heap_receive(hak_heap_numbered(owner), blocks + i, same);
-            memmove(blocks + returned, blocks + i, back * sizeof *blocks);
-            returned += back;
-        }
-        count = returned;
+        uint32_t owner = owner_of(blocks[0]);
+        if (HAK_UNLIKELY(owner == 0)) /* its slab was counted as empty and is gone */
+            hak_report_double_free("free", blocks[0], 0);
+        count = hak_heap_receive(hak_heap_numbered(owner), blocks, count);
     }
 }
 
-/* Copies blocks grouped by owner, as far as BUCKETS tell owners apart; within a group the order stays. */
-static void group(void **grouped, void *const *blocks, unsigned count)
-{
-    uint8_t bucket[HAK_OUTBOX_MAX];
-    unsigned start[BUCKETS + 1] = {0};
-    for (unsigned i = 0; i < count; i++) {
-        bucket[i] = (uint8_t)(owner_of(blocks[i]) % BUCKETS);
-        start[bucket[i] + 1]++;
-    }
-    for (unsigned i = 0; i < BUCKETS; i++)
-        start[i + 1] += start[i];
-    for (unsigned i = 0; i < count; i++)
-        grouped[start[bucket[i]]++] = blocks[i];
-}
-
+/* Sorts the blocks by owner, as far as BUCKETS tell owners apart, and delivers each bucket. */
 static void flush_outbox(struct hak_thread *thread)
 {
     struct hak_outbox *outbox = &thread->outbox;
-    void *grouped[HAK_OUTBOX_MAX];
-    unsigned count = hak_load_acquire(&outbox->count);
-    if (count == 0)
-        return;
-    group(grouped, outbox->blocks, count);
+    void *sorted[HAK_OUTBOX_MAX];
+    uint8_t bucket[HAK_OUTBOX_MAX];
+    unsigned end[BUCKETS + 1] = {0}, count = hak_load_acquire(&outbox->count);
+    for (unsigned i = 0; i < count; i++) {
+        bucket[i] = (uint8_t)(owner_of(outbox->blocks[i]) % BUCKETS);
+        end[bucket[i] + 1]++;
+    }
+    for (unsigned i = 0; i < BUCKETS; i++)
+        end[i + 1] += end[i];
+    for (unsigned i = 0; i < count; i++)
+        sorted[end[bucket[i]]++] = outbox->blocks[i];
+    /* It seems empty while blocks are on the move. */
     hak_store(&outbox->count, 0);
     hak_store(&outbox->bytes, 0);
     atomic_thread_fence(memory_order_release);
-    hak_deliver(grouped, count);
+    for (unsigned i = 0, start = 0; start < count; start = end[i++])
+        hak_deliver(sorted + start, end[i] - start);
 }
 
 void hak_cache_send(struct hak_thread *thread, void *block, unsigned class)

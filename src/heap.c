@@ -92,18 +92,16 @@ static unsigned take(struct hak_heap *heap, unsigned class, void **end, unsigned
 
 /* ---- depots ---- */
 
-static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
+/* Room for more blocks, up to the depot's bound.  False if it has come to it, or memory is out. */
+static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned class, unsigned count)
 {
-    struct hak_depot *depot = &heap->depots[class];
-    size_t size = size_of(class);
-    size_t most = HAK_MAX(DEPOT_CLASS_BYTES / size, 2);
-    if (depot->count + count > most || heap->depot_bytes + count * size > DEPOT_HEAP_BYTES)
-        return false;
-    if (HAK_LIKELY(depot->count + count <= depot->room))
-        return true;
+    uint32_t most = HAK_MAX((uint32_t)(DEPOT_CLASS_BYTES / size_of(class)), 2);
     uint32_t room = HAK_MAX(depot->room * 2, DEPOT_FIRST);
     while (room < depot->count + count)
         room *= 2;
+    room = HAK_MIN(room, most);
+    if (depot->count + count > room)
+        return false;
     void **blocks = hak_meta_alloc(room * sizeof *blocks);
     if (!blocks)
         return false;
@@ -116,12 +114,28 @@ static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count
     return true;
 }
 
+/* Whether free blocks are worth keeping at hand, and may be. */
+static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    if (HAK_UNLIKELY(deserted(heap) || heap->depot_bytes + count * size_of(class) > DEPOT_HEAP_BYTES))
+        return false;
+    return HAK_LIKELY(depot->count + count <= depot->room) || depot_grow(depot, class, count);
+}
+
 static void depot_push(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
     struct hak_depot *depot = &heap->depots[class];
     memcpy(depot->blocks + depot->count, blocks, count * sizeof *blocks);
     depot->count += count;
     heap->depot_bytes += count * size_of(class);
+}
+
+static void depot_push_one(struct hak_heap *heap, unsigned class, void *block)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    depot->blocks[depot->count++] = block;
+    heap->depot_bytes += size_of(class);
 }
 
 static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
@@ -137,7 +151,7 @@ static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, 
 /* Free blocks of one class: into the depot if it has room, else into their slabs. */
 static void store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
-    if (HAK_LIKELY(!deserted(heap)) && depot_has_room(heap, class, count))
+    if (HAK_LIKELY(depot_has_room(heap, class, count)))
         depot_push(heap, class, blocks, count);
     else
         for (unsigned i = 0; i < count; i++)
@@ -168,17 +182,20 @@ void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, u
 
 unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
 {
-    unsigned moved = 0;
+    unsigned others = 0;
     hak_lock(&heap->lock);
     for (unsigned i = 0; i < count; i++) {
         uint32_t entry = hak_entry_of(blocks[i]);
+        unsigned class = HAK_ENTRY_CLASS(entry);
         if (HAK_UNLIKELY(HAK_ENTRY_OWNER(entry) != heap->number))
-            blocks[moved++] = blocks[i];
+            blocks[others++] = blocks[i];
+        else if (HAK_LIKELY(depot_has_room(heap, class, 1)))
+            depot_push_one(heap, class, blocks[i]);
         else
-            store(heap, HAK_ENTRY_CLASS(entry), &blocks[i], 1);
+            put(heap, class, blocks[i]);
     }
     hak_unlock(&heap->lock);
-    return moved;
+    return others;
 }
 
 /* ---- giving back ---- */

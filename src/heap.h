@@ -41,8 +41,8 @@ struct hak_heap {
 unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsigned want);
 /* Takes back blocks of the class that the heap owns. */
 void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count);
-/* The same for blocks of any class that another thread freed.  Those whose slab has changed its owner meanwhile are
- * moved to the front of the array, and their number is returned. */
+/* The same for blocks of any class that other threads freed.  Those that another heap owns, perhaps since a moment ago,
+ * are moved to the front of the array, and their number is returned. */
 unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count);
 /* Puts the blocks of all depots back into slabs and gives empty slabs back to their superslabs. */
 void hak_heap_drain(struct hak_heap *heap);

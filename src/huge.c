@@ -11,9 +11,10 @@
 #include "meta.h"
 #include "os.h"
 #include "report.h"
+#include "superslab.h"
 
 #define CACHE_ENTRIES 64u
-#define CACHE_BYTES ((size_t)64 << 20)
+#define CACHE_BYTES ((size_t)16 << 20)
 #define TABLE_FIRST ((size_t)256)
 
 /* A mapping: a live huge block (in the table) or a cached one.  The block begins where the mapping does. */
@@ -103,34 +104,52 @@ static struct mapping cache_remove(unsigned i)
     return mapping;
 }
 
-/* The smallest cached mapping that suffices and wastes no more than a quarter; else size 0. */
+/* From the smallest cached mapping that suffices; what is more than a quarter too much of it stays in the cache.  Size
+ * 0 if there is none. */
 static struct mapping cache_take(size_t size, size_t align)
 {
     unsigned best = CACHE_ENTRIES;
     for (unsigned i = 0; i < cache_used; i++)
-        if (cache[i].size >= size && cache[i].size - size <= size / 4 && ((uintptr_t)cache[i].at & (align - 1)) == 0 &&
+        if (cache[i].size >= size && ((uintptr_t)cache[i].at & (align - 1)) == 0 &&
             (best == CACHE_ENTRIES || cache[i].size < cache[best].size))
             best = i;
-    return best == CACHE_ENTRIES ? (struct mapping){0} : cache_remove(best);
+    if (best == CACHE_ENTRIES)
+        return (struct mapping){0};
+    if (cache[best].size - size <= size / 4)
+        return cache_remove(best);
+    struct mapping mapping = {cache[best].at, size};
+    cache[best].at += size;
+    cache[best].size -= size;
+    counts.cached -= size;
+    return mapping;
 }
 
-/* Keeps a freed mapping; what has to make room for it is unmapped.  Takes and releases the lock. */
+/* What the cache may hold: a quarter of what is live, so that it does not decide the program's footprint, but enough for
+ * a program that uses one or two blocks in turn; and no more than superslabs may keep (M_TRIM_THRESHOLD). */
+static bool cache_has_room(size_t size)
+{
+    return cache_used < CACHE_ENTRIES && counts.cached + size <= HAK_MAX(CACHE_BYTES, counts.bytes / 4) &&
+           counts.cached + size <= hak_load(&hak_super_keep);
+}
+
+/* Keeps a freed mapping; what has to make room for it is unmapped, the oldest first.  Takes and releases the lock. */
 static void cache_put(struct mapping mapping)
 {
     hak_lock(&hak_huge_lock);
-    while (mapping.size && (cache_used == CACHE_ENTRIES || counts.cached + mapping.size > CACHE_BYTES)) {
-        struct mapping out = cache_used && mapping.size <= CACHE_BYTES ? cache_remove(0) : mapping;
-        if (out.at == mapping.at)
-            mapping.size = 0;
+    while (!cache_has_room(mapping.size) && cache_used) {
+        struct mapping out = cache_remove(0);
         hak_unlock(&hak_huge_lock);
         hak_os_unmap(out.at, out.size);
         hak_lock(&hak_huge_lock);
     }
-    if (mapping.size) {
+    bool kept = cache_has_room(mapping.size);
+    if (kept) {
         cache[cache_used++] = mapping;
         counts.cached += mapping.size;
     }
     hak_unlock(&hak_huge_lock);
+    if (!kept)
+        hak_os_unmap(mapping.at, mapping.size);
 }
 
 size_t hak_huge_purge(size_t keep)
@@ -200,6 +219,11 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
     }
     hak_unlock(&hak_huge_lock);
     return mapping.at;
+}
+
+bool hak_huge_clear(void *p, size_t size)
+{
+    return hak_os_purge(p, hak_round_up(size, hak_os_page));
 }
 
 /* The live block at the address, under the lock; reports anything else. */

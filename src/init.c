@@ -7,6 +7,7 @@
 
 #include "os.h"
 #include "pool.h"
+#include "superslab.h"
 #include "thread.h"
 #include "window.h"
 
@@ -15,6 +16,7 @@ _Atomic uint32_t hak_init_state;
 static bool start(void)
 {
     hak_os_start();
+    hak_super_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
     return hak_pool_start() && hak_thread_start();

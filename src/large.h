@@ -42,6 +42,9 @@ size_t hak_huge_usable(const char *call, const void *p);
 void *hak_huge_resize(const char *call, void *p, size_t size);
 
 void *hak_huge_alloc(size_t size, size_t align, bool *zero);
+/* Makes a huge block read as zero by giving its pages back, so that it costs what the program touches of it.  False if
+ * the kernel kept them. */
+bool hak_huge_clear(void *p, size_t size);
 /* Unmaps cached mappings until at most `keep` bytes are left; returns the bytes given back. */
 size_t hak_huge_purge(size_t keep);
 struct hak_huge_counts hak_huge_count(void);

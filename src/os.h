@@ -48,6 +48,8 @@ uintptr_t hak_os_window_hint(unsigned attempt);
 /* The most bytes a window is worth: a multiple of the machine's memory, less under a tight RLIMIT_AS. */
 size_t hak_os_window_size(void);
 
+/* The bytes that this process may map at all, or SIZE_MAX. */
+size_t hak_os_address_limit(void);
 /* How many processors this process may run on. */
 unsigned hak_os_cpus(void);
 

@@ -157,11 +157,22 @@ uintptr_t hak_os_window_hint(unsigned attempt)
     return ((uintptr_t)16 << 40) + ((uintptr_t)bits << 34); /* 16 TiB to 32 TiB, in steps of 16 GiB */
 }
 
+size_t hak_os_address_limit(void)
+{
+    static const int resources[] = {RLIMIT_AS, RLIMIT_DATA};
+    size_t least = SIZE_MAX;
+    for (unsigned i = 0; i < sizeof resources / sizeof *resources; i++) {
+        struct rlimit limit;
+        if (!failed(call(SYS_prlimit64, 0, resources[i], 0, (long)&limit, 0, 0)) && limit.rlim_cur != RLIM_INFINITY)
+            least = HAK_MIN(least, limit.rlim_cur);
+    }
+    return least;
+}
+
 size_t hak_os_window_size(void)
 {
-    size_t size = (size_t)64 << 30;
+    size_t size = (size_t)64 << 30, limit = hak_os_address_limit();
     struct sysinfo info;
-    struct rlimit limit;
     if (SANITIZED)
         return (size_t)16 << 30;
     if (!failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0))) {
@@ -170,9 +181,8 @@ size_t hak_os_window_size(void)
             size *= 2;
     }
     /* The page map takes 1/16384 of the window: no more than a 64th of what may be mapped at all. */
-    if (!failed(call(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0)) && limit.rlim_cur != RLIM_INFINITY)
-        while (size > (size_t)1 << 30 && size / 16384 > limit.rlim_cur / 64)
-            size /= 2;
+    while (size > (size_t)1 << 30 && size / 16384 > limit / 64)
+        size /= 2;
     return size;
 }
 

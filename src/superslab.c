@@ -16,11 +16,20 @@
 
 struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 _Atomic size_t hak_super_keep = (size_t)64 << 20;
+/* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for nothing. */
+static bool addresses_are_scarce;
 
 static struct hak_super *by_run[HAK_SUPER_UNITS + 1];
 static uint64_t runs_present; /* bit n: by_run[n] is not empty */
 static struct hak_super *unmapped;    /* linked through `next` */
 static struct hak_super_counts counts;
+
+void hak_super_start(void)
+{
+    size_t limit = hak_os_address_limit();
+    addresses_are_scarce = limit != SIZE_MAX;
+    hak_store(&hak_super_keep, HAK_MIN(hak_load(&hak_super_keep), limit / 16));
+}
 
 static uint32_t mask_of(unsigned units, unsigned start)
 {
@@ -214,8 +223,12 @@ void hak_span_free(struct hak_slab *span)
     hak_lock(&hak_super_lock);
     enter(span, 0, span->units, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
     give(super, mask_of(span->units, (unsigned)(span - super->slabs)));
-    if (super->run == HAK_SUPER_UNITS && counts.free_dirty > hak_load(&hak_super_keep))
-        purge(super);
+    if (super->run == HAK_SUPER_UNITS) {
+        if (addresses_are_scarce && counts.free > hak_load(&hak_super_keep))
+            unmap(super);
+        else if (counts.free_dirty > hak_load(&hak_super_keep))
+            purge(super);
+    }
     hak_unlock(&hak_super_lock);
 }
 

@@ -17,6 +17,8 @@ struct hak_super_counts {
 };
 
 #pragma GCC visibility push(hidden)
+/* Sets what may be kept by what the process may map. */
+void hak_super_start(void);
 extern struct hak_lock hak_super_lock;
 /* Free memory that may be kept in dirty units, in bytes. */
 extern _Atomic size_t hak_super_keep;
