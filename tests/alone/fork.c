@@ -56,12 +56,14 @@ static void *fill_some(void *argument)
     return NULL;
 }
 
+#if !TEST_TSAN /* which supports no threads in the child of a process with threads */
 static void *free_in_thread(void *argument)
 {
     free(argument);
     free(malloc(1000));
     return NULL;
 }
+#endif
 
 static int wait_for(pid_t child)
 {
@@ -104,7 +106,7 @@ static int child_work(unsigned long number)
         if (!wait_for(grandchild))
             return 3;
     }
-#if !TEST_TSAN /* which supports no threads in the child of a process with threads */
+#if !TEST_TSAN
     if (number % 32 == 0) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, free_in_thread, malloc(100)) || pthread_join(thread, NULL))
@@ -115,6 +117,59 @@ static int child_work(unsigned long number)
         verify_heap();
     return 0;
 }
+
+#if !TEST_TSAN
+/* ---- Generations: what the threads have that a fork leaves behind is used by those after it -------------------- */
+
+enum { GENERATIONS = 60, LOST = 4 };
+
+static pthread_barrier_t barrier;
+
+static void *fill_magazines(void *unused)
+{
+    static const size_t sizes[] = {100, 1000, 4000, 16000};
+    void *some[256];
+    for (size_t s = 0; s < TEST_COUNT(sizes); s++) {
+        for (size_t i = 0; i < TEST_COUNT(some); i++)
+            some[i] = malloc(sizes[s]);
+        for (size_t i = 0; i < TEST_COUNT(some); i++)
+            free(some[i]);
+    }
+    pthread_barrier_wait(&barrier);
+    pause();
+    return unused;
+}
+
+static int generation(int number, size_t held)
+{
+    alarm(test_patience(120));
+    pthread_barrier_init(&barrier, NULL, LOST + 1);
+    for (int i = 0; i < LOST; i++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, fill_magazines, NULL))
+            return 1;
+    }
+    pthread_barrier_wait(&barrier);
+    if (number == 3)
+        held = held_bytes();
+    if (number == GENERATIONS) {
+        tap_note("%zu bytes held, %zu in the third generation", held_bytes(), held);
+        return held_bytes() > held + 8 * TEST_MIB;
+    }
+    pid_t child = fork();
+    if (child == 0)
+        _exit(generation(number + 1, held));
+    return !wait_for(child);
+}
+
+static void test_generations(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(generation(0, 0));
+    tap_ok(wait_for(child), "%d generations of processes, each losing %d threads, do not grow", GENERATIONS, LOST);
+}
+#endif
 
 static atomic_ulong forks_left, forks_failed;
 
@@ -140,6 +195,9 @@ int main(void)
     unsigned long forks = test_scale(10000);
 #endif
     tap_watchdog(240);
+#if !TEST_TSAN
+    test_generations();
+#endif
     for (uintptr_t i = 0; i < ALLOCATING; i++) {
         if (pthread_create(&threads[i], NULL, fill_some, (void *)i))
             return 99;

@@ -63,6 +63,16 @@ static void hits(int count, size_t size)
     }
 }
 
+static void fill_magazine(size_t size)
+{
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 1000; i++)
+            slots[i] = malloc(size);
+        for (int i = 0; i < 1000; i++)
+            free(slots[i]);
+    }
+}
+
 static void calloc_hits(int count, size_t size)
 {
     for (int i = 0; i < count; i += BATCH) {
@@ -121,9 +131,9 @@ int main(int argc, char **argv)
         malloc_pointer = no_malloc;
         free_pointer = no_free;
     }
-    /* Whatever happens the first time has happened. */
-    hits(8 * BATCH, 48);
-    hits(8 * BATCH, 1000);
+    /* Whatever happens the first time has happened, and the magazines are as large and as full as they get. */
+    fill_magazine(48);
+    fill_magazine(1000);
     if (!strcmp(name, "nothing-malloc") || !strcmp(name, "nothing-free") || !strcmp(name, "malloc-48") ||
         !strcmp(name, "free-48"))
         hits(count, 48);
