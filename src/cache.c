@@ -56,11 +56,20 @@ static void set_next(struct hak_mag *mag)
     mag->next = hak_load(&mag->ready)[-1];
 }
 
+/* A pointer to the middle of a block must not become anybody's block. */
+static void check_freed(void *const *blocks, unsigned count, unsigned class)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (HAK_UNLIKELY(!hak_block_begins(blocks[i], class)))
+            hak_report_inside("free", blocks[i]);
+}
+
 /* The stacks change places; the ready one is empty.  In between the blocks are nowhere; see the head of cache.h. */
 static void change_places(struct hak_thread *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed);
+    void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed), **base = hak_mag_base(thread, class, freed);
+    check_freed(base, (unsigned)(freed - base), class);
     hak_store(&mag->freed, ready);
     hak_store_release(&mag->ready, freed);
     mag->limit = ready + thread->room[class];
@@ -71,6 +80,7 @@ static void change_places(struct hak_thread *thread, unsigned class)
 static void give_oldest(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, unsigned count)
 {
     void **top = hak_load(stack), **base = hak_mag_base(thread, class, top);
+    check_freed(base, count, class);
     /* It seems empty while blocks are on the move. */
     hak_store(stack, base);
     atomic_thread_fence(memory_order_release);

@@ -35,9 +35,17 @@ static void release(struct hak_lock *lock)
     hak_unlock(lock);
 }
 
+/* glibc's fork takes the lock on the list of open streams, and it does so after the handlers have run.  A thread that
+ * holds it may be waiting for one of ours, so it has to be taken first, as glibc does with its own malloc. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
 static void before(void)
 {
     hak_thread_self(); /* so that no cache is made while all locks are held */
+    if (_IO_list_lock)
+        _IO_list_lock();
     hak_tls.fork = HAK_FORK_TAKES;
     for_each_lock(take);
     hak_tls.fork = HAK_FORK_HOLDS;
@@ -47,12 +55,16 @@ static void in_parent(void)
 {
     hak_tls.fork = HAK_FORK_NONE;
     for_each_lock(release);
+    if (_IO_list_unlock)
+        _IO_list_unlock();
 }
 
 static void in_child(void)
 {
     hak_tls.fork = HAK_FORK_NONE;
     for_each_lock(hak_lock_reset);
+    if (_IO_list_resetlock)
+        _IO_list_resetlock();
     hak_pool_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_self() : NULL);
 }
 

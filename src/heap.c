@@ -189,6 +189,8 @@ unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
         unsigned class = HAK_ENTRY_CLASS(entry);
         if (HAK_UNLIKELY(HAK_ENTRY_OWNER(entry) != heap->number))
             blocks[others++] = blocks[i];
+        else if (HAK_UNLIKELY(!hak_block_begins(blocks[i], class)))
+            hak_report_inside("free", blocks[i]);
         else if (HAK_LIKELY(depot_has_room(heap, class, 1)))
             depot_push_one(heap, class, blocks[i]);
         else

@@ -42,6 +42,7 @@ void hak_heap_usage(struct hak_heap *heap, struct hak_heap_usage *usage)
 struct totals {
     size_t live, cached, free; /* bytes in blocks of size classes */
     size_t cached_blocks, free_blocks;
+    size_t outboxes; /* bytes in blocks that count as live in one heap and lie in an outbox of another's thread */
     size_t heaps;
     struct hak_super_counts supers;
     struct hak_huge_counts huge;
@@ -59,8 +60,7 @@ static void add_heap(struct totals *totals, const struct hak_heap_usage *usage)
         totals->cached_blocks += u->cached;
         totals->free_blocks += u->free;
     }
-    totals->live -= HAK_MIN(totals->live, usage->outbox_bytes);
-    totals->cached += usage->outbox_bytes;
+    totals->outboxes += usage->outbox_bytes;
     totals->heaps++;
 }
 
@@ -74,6 +74,8 @@ static void collect(struct totals *totals)
         hak_heap_usage(hak_heap_numbered(number), &usage);
         add_heap(totals, &usage);
     }
+    totals->live -= HAK_MIN(totals->live, totals->outboxes);
+    totals->cached += totals->outboxes;
     totals->supers = hak_super_count();
     totals->huge = hak_huge_count();
     totals->large = hak_load(&hak_large_bytes);
@@ -129,7 +131,8 @@ int hak_malloc_info(int options, FILE *stream)
             "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
             "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n<system type=\"current\" size=\"%zu\"/>\n"
             "<aspace type=\"total\" size=\"%zu\"/>\n</malloc>\n",
-            all.cached_blocks, all.cached, all.free_blocks, all.free, sums.huge.blocks, sums.huge.bytes,
+            all.cached_blocks, all.cached, all.free_blocks + sums.supers.free / HAK_UNIT, all.free + sums.supers.free,
+            sums.huge.blocks, sums.huge.bytes,
             sums.supers.mapped + sums.huge.bytes + sums.huge.cached, sums.supers.mapped);
     return ferror(stream) ? -1 : 0;
 }
@@ -163,6 +166,9 @@ int hak_mallopt(int parameter, int value)
 {
     if (HAK_MINIMAL || parameter != M_TRIM_THRESHOLD)
         return 0;
-    hak_store(&hak_super_keep, value < 0 ? SIZE_MAX : (size_t)value);
+    size_t keep = value < 0 ? SIZE_MAX : (size_t)value;
+    hak_store(&hak_super_keep, keep);
+    hak_super_purge(keep);
+    hak_huge_purge(keep);
     return 1;
 }

@@ -9,17 +9,6 @@
 
 enum kind { SMALL, LARGE, HUGE };
 
-/* A slab of one unit begins where the unit does, so its state need not be looked at. */
-static bool begins_block(const void *p, unsigned class)
-{
-    const struct hak_class *traits = &hak_classes[class];
-    unsigned index;
-    if (traits->units > 1)
-        return hak_slab_index(hak_slab_of(p), p, &index);
-    uint64_t offset = (uintptr_t)p & (HAK_UNIT - 1);
-    return ((offset * traits->inverse) >> 32) * traits->size == offset;
-}
-
 /* What the pointer is, by its page map entry; reports what is no start of a block. */
 static enum kind kind_of(const char *call, void *p, size_t *usable)
 {
@@ -27,7 +16,7 @@ static enum kind kind_of(const char *call, void *p, size_t *usable)
     unsigned class = HAK_ENTRY_CLASS(entry);
     if (HAK_LIKELY(class < HAK_CLASS_COUNT && entry != HAK_ENTRY_NONE)) {
         hak_debug_used(call, p);
-        if (HAK_UNLIKELY(!begins_block(p, class)))
+        if (HAK_UNLIKELY(!hak_block_begins(p, class)))
             hak_report_inside(call, p);
         *usable = hak_classes[class].size;
         return SMALL;

@@ -53,4 +53,16 @@ HAK_INLINE bool hak_slab_index(const struct hak_slab *slab, const void *p, unsig
     return *index * (uint64_t)class->size == offset && *index < slab->capacity;
 }
 
+/* Whether a block of the class begins at the address, which the page map says is in such a slab.  One of one unit begins
+ * where the unit does, so its state need not be looked at. */
+HAK_INLINE bool hak_block_begins(const void *p, unsigned class)
+{
+    const struct hak_class *traits = &hak_classes[class];
+    unsigned index;
+    if (HAK_UNLIKELY(traits->units > 1))
+        return hak_slab_index(hak_slab_of(p), p, &index);
+    uint64_t offset = (uintptr_t)p & (HAK_UNIT - 1), block = (offset * traits->inverse) >> 32;
+    return block * traits->size == offset && block < traits->capacity;
+}
+
 #endif

@@ -217,18 +217,23 @@ struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, 
     return span;
 }
 
+/* After units were freed: gives memory back if more than hak_super_keep is free. */
+static void keep_bound(struct hak_super *super)
+{
+    size_t keep = hak_load(&hak_super_keep);
+    if (addresses_are_scarce && super->run == HAK_SUPER_UNITS && counts.free > keep)
+        unmap(super);
+    else if (counts.free_dirty > keep)
+        purge(super);
+}
+
 void hak_span_free(struct hak_slab *span)
 {
     struct hak_super *super = span->super;
     hak_lock(&hak_super_lock);
     enter(span, 0, span->units, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
     give(super, mask_of(span->units, (unsigned)(span - super->slabs)));
-    if (super->run == HAK_SUPER_UNITS) {
-        if (addresses_are_scarce && counts.free > hak_load(&hak_super_keep))
-            unmap(super);
-        else if (counts.free_dirty > hak_load(&hak_super_keep))
-            purge(super);
-    }
+    keep_bound(super);
     hak_unlock(&hak_super_lock);
 }
 
@@ -241,6 +246,7 @@ bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest)
     if (units < old) {
         enter(span, units, old, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
         give(super, mask_of(old - units, start + units));
+        keep_bound(super);
     } else if (units > old) {
         uint32_t mask = start + units <= HAK_SUPER_UNITS ? mask_of(units - old, start + old) : 0;
         done = mask && (super->free & mask) == mask;
