@@ -223,7 +223,7 @@ START_TEST(test_on_and_off)
         if (round % 10 == 0) {
             atomic_store(&hak_os_fail_once, 0);
             atomic_store(&hak_os_calls, 0);
-            atomic_store(&hak_os_fail_after, r % 3 == 0 ? -1 : (long)(r >> 8) % 20);
+            atomic_store(&hak_os_fail_after, r % 3 == 0 ? -1 : (long)(r >> 8) % 3);
         }
         size_t size = (r >> 16) % (r % 5 ? 100000 : 3 * TEST_MIB) + 1;
         if (count && (r % 8 < 3 || count > 1000))
