@@ -23,7 +23,13 @@ function choose_units(size,    least, best, u) {
     return best
 }
 
+function odd(n) { while (n % 2 == 0) n /= 2; return n }
+function twos(n,    t) { for (t = 0; n % 2 == 0; t++) n /= 2; return t }
+
 BEGIN {
+    # Of the odd factors that sizes have: inverse_of[m] * m is 1 modulo 2^32.
+    inverse_of[1] = "1"; inverse_of[3] = "2863311531"; inverse_of[5] = "3435973837"; inverse_of[7] = "3067833783"
+    inverse_of[9] = "954437177"; inverse_of[11] = "3123612579"; inverse_of[13] = "3303820997"; inverse_of[15] = "4008636143"
     UNIT = 65536; SMALL_MAX = 32768
     for (s = 16; s <= 128; s += 16)
         size[n++] = s
@@ -42,13 +48,14 @@ BEGIN {
         max = int(16384 / size[c]); if (max > 128) max = 128; if (max < 1) max = 1
         u = choose_units(size[c])
         # The slot below each stack holds NULL for ever: it is what an empty stack pops.
-        row[c] = sprintf("    {%6d, %9d, %4d, %4d, %2d, %3d},", size[c], int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0),
-                         capacity(size[c], u), offset + 1, u, max)
+        row[c] = sprintf("    {%6d, %9d, %10su, %4d, %4d, %3d, %d, %2d},", size[c],
+                         int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0), inverse_of[odd(size[c])],
+                         capacity(size[c], u), offset + 1, max, u, twos(size[c]))
         offset += 2 * (max + 1)
     }
     print "#define HAK_MAG_SLOTS " offset
     print ""
-    print "/* size, inverse (2^32 / size, rounded up), capacity, mag_offset, units, mag_max */"
+    print "/* size, inverse (2^32 / size, rounded up), odd_inverse, capacity, mag_offset, mag_max, units, twos */"
     print "#define HAK_CLASS_ROWS \\"
     for (c = 0; c < n; c++)
         print row[c] (c < n - 1 ? " \\" : "")

@@ -58,8 +58,8 @@ static struct cxx_runtime find_runtime(void)
     return runtime;
 }
 
-/* [new.delete.single]: calls the new handler until memory is found or there is none; then throws. */
-HAK_COLD static void *new_failed(size_t align, size_t size)
+/* [new.delete.single]: calls the new handler until memory is found or there is none; then throws, or returns NULL. */
+HAK_COLD static void *new_failed(size_t align, size_t size, bool may_throw)
 {
     struct cxx_runtime runtime = find_runtime();
     for (;;) {
@@ -71,6 +71,8 @@ HAK_COLD static void *new_failed(size_t align, size_t size)
         if (block)
             return block;
     }
+    if (!may_throw)
+        return NULL;
     if (runtime.throw_bad_alloc)
         runtime.throw_bad_alloc();
     abort();
@@ -83,13 +85,13 @@ __attribute__((visibility("hidden"))) void *hak_new_aligned(size_t size, size_t 
 void *hak_new(size_t size)
 {
     void *block = hak_malloc(size);
-    return HAK_LIKELY(block) ? block : new_failed(1, size);
+    return HAK_LIKELY(block) ? block : new_failed(1, size, true);
 }
 
 void *hak_new_aligned(size_t size, size_t align)
 {
     void *block = hak_malloc_aligned(align, size);
-    return HAK_LIKELY(block) ? block : new_failed(align, size);
+    return HAK_LIKELY(block) ? block : new_failed(align, size, true);
 }
 
 EXPORT void *_Znwm(size_t size) __attribute__((alias("hak_new")));
@@ -109,7 +111,8 @@ void *_ZnamSt11align_val_t(size_t size, size_t align)
 }
 
 /* The nothrow forms.  The new handler may throw, and only C++ can catch that: what fails, and what the program has
- * replaced, is left to the C++ library's own, which calls the plain form and catches. */
+ * replaced, is left to the C++ library's own, which calls the plain form and catches.  In a static program there is none
+ * beside ours, and what the handler throws goes through. */
 typedef void *(*nothrow_new)(size_t size, const void *tag);
 typedef void *(*nothrow_new_aligned)(size_t size, size_t align, const void *tag);
 
@@ -127,7 +130,7 @@ void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
     nothrow_new next = (nothrow_new)dlsym(RTLD_NEXT, "_ZnwmRKSt9nothrow_t");
     if (next)
         return next(size, tag);
-    return ours ? NULL : _Znwm(size);
+    return ours ? new_failed(1, size, false) : _Znwm(size);
 }
 
 void *_ZnamRKSt9nothrow_t(size_t size, const void *tag)
@@ -144,7 +147,7 @@ void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *
     nothrow_new_aligned next = (nothrow_new_aligned)dlsym(RTLD_NEXT, "_ZnwmSt11align_val_tRKSt9nothrow_t");
     if (next)
         return next(size, align, tag);
-    return ours ? NULL : _ZnwmSt11align_val_t(size, align);
+    return ours ? new_failed(align, size, false) : _ZnwmSt11align_val_t(size, align);
 }
 
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)

@@ -12,7 +12,7 @@ static void free_block(const char *call, void *p, uint32_t entry)
 {
     unsigned class = HAK_ENTRY_CLASS(entry);
     hak_debug_freed(call, p);
-    struct hak_thread *thread = hak_thread_self();
+    struct hak_thread *thread = hak_thread_freeing();
     if (HAK_UNLIKELY(!thread)) {
         hak_deliver(&p, 1);
         return;

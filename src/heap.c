@@ -142,6 +142,8 @@ static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, 
 {
     struct hak_depot *depot = &heap->depots[class];
     unsigned count = HAK_MIN(want, depot->count);
+    if (count == 0)
+        return 0;
     depot->count -= count;
     heap->depot_bytes -= count * size_of(class);
     memcpy(blocks, depot->blocks + depot->count, count * sizeof *blocks);

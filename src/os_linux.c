@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -149,8 +150,10 @@ void hak_os_want_huge(void *at, size_t size)
  */
 uintptr_t hak_os_window_hint(unsigned attempt)
 {
-    const uint64_t *random = (const uint64_t *)getauxval(AT_RANDOM);
-    uint64_t bits = random ? random[1] : 0;
+    const char *random = (const char *)getauxval(AT_RANDOM); /* 16 bytes */
+    uint64_t bits = 0;
+    if (random)
+        memcpy(&bits, random + 8, sizeof bits);
     if (SANITIZED || attempt >= 4)
         return 0;
     bits = (bits >> (attempt * 12)) & 0x3ff;

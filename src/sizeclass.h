@@ -18,10 +18,12 @@
 struct hak_class {
     uint32_t size;       /* of a block, in bytes */
     uint32_t inverse;    /* ceil(2^32 / size): turns an offset into a block index by one multiplication */
+    uint32_t odd_inverse; /* of the odd factor of size, modulo 2^32, */
     uint16_t capacity;   /* blocks in a slab */
     uint16_t mag_offset; /* where the class's magazine begins among a thread's slots; the slot below is NULL */
-    uint8_t units;       /* 64 KiB units in a slab */
     uint16_t mag_max;    /* the most blocks that each of its two stacks may hold */
+    uint8_t units;       /* 64 KiB units in a slab */
+    uint8_t twos;        /* and the power of two that is the other factor */
 };
 
 extern const struct hak_class hak_classes[HAK_CLASS_COUNT] __attribute__((visibility("hidden")));

@@ -53,6 +53,14 @@ HAK_INLINE bool hak_slab_index(const struct hak_slab *slab, const void *p, unsig
     return *index * (uint64_t)class->size == offset && *index < slab->capacity;
 }
 
+/* In a slab of one unit: the index of the block that begins at the address, or a number beyond all capacities (Granlund
+ * and Montgomery, "Division by Invariant Integers using Multiplication", 1994, section 9). */
+HAK_INLINE uint32_t hak_index_or_beyond(const void *p, uint32_t odd_inverse, unsigned twos)
+{
+    uint32_t product = (uint32_t)((uintptr_t)p & (HAK_UNIT - 1)) * odd_inverse;
+    return product >> (twos & 31) | product << (-twos & 31);
+}
+
 /* Whether a block of the class begins at the address, which the page map says is in such a slab.  One of one unit begins
  * where the unit does, so its state need not be looked at. */
 HAK_INLINE bool hak_block_begins(const void *p, unsigned class)
@@ -61,8 +69,7 @@ HAK_INLINE bool hak_block_begins(const void *p, unsigned class)
     unsigned index;
     if (HAK_UNLIKELY(traits->units > 1))
         return hak_slab_index(hak_slab_of(p), p, &index);
-    uint64_t offset = (uintptr_t)p & (HAK_UNIT - 1), block = (offset * traits->inverse) >> 32;
-    return block * traits->size == offset && block < traits->capacity;
+    return hak_index_or_beyond(p, traits->odd_inverse, traits->twos) < traits->capacity;
 }
 
 #endif

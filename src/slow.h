@@ -8,10 +8,11 @@
 
 #include "base.h"
 
-/* Whether realloc leaves a block of a class where it is: it fits, and no more than half of it would be lost. */
+/* Whether realloc leaves a block where it is: it fits, and no more than half of it would be lost, if there are smaller
+ * ones. */
 HAK_INLINE bool hak_keeps_in_place(size_t usable, size_t size)
 {
-    return size <= usable && size >= usable / 2;
+    return size <= usable && (size >= usable / 2 || usable == 16);
 }
 
 #pragma GCC visibility push(hidden)

@@ -13,6 +13,8 @@
 #include "init.h"
 #include "pool.h"
 
+#define FREES_WITHOUT_CACHE 64
+
 __thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
 
 static pthread_key_t key;
@@ -51,4 +53,13 @@ struct hak_thread *hak_thread_self(void)
     if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED))
         return (struct hak_thread *)hak_cache_self();
     return hak_tls.state == HAK_THREAD_EXITED ? NULL : attach();
+}
+
+struct hak_thread *hak_thread_freeing(void)
+{
+    if (HAK_UNLIKELY(hak_tls.state == HAK_THREAD_NEW) && hak_tls.frees < FREES_WITHOUT_CACHE) {
+        hak_tls.frees++;
+        return NULL;
+    }
+    return hak_thread_self();
 }

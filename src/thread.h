@@ -28,6 +28,7 @@ struct hak_tls {
     intptr_t delta; /* from hak_cache_none to this thread's cache */
     uint8_t state;  /* enum hak_thread_state */
     uint8_t fork;   /* enum hak_fork_state */
+    uint8_t frees;  /* how many blocks it has freed before it had a cache */
     /* Debug builds: the locks held, by rank. */
     uint8_t ranks_held[8];
     uint32_t ranks;
@@ -40,6 +41,9 @@ struct hak_thread;
 /* This thread's cache, given to it first if need be; NULL if it cannot have one (it has exited, or memory is out), and
  * then the commons must serve. */
 struct hak_thread *hak_thread_self(void);
+/* The same for a thread that frees: it gets a cache only when it has freed a few blocks without.  libc frees some on
+ * behalf of a thread when the thread's destructors have run, and nobody would take its cache back. */
+struct hak_thread *hak_thread_freeing(void);
 #pragma GCC visibility pop
 
 #endif
