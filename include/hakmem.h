@@ -15,7 +15,9 @@
  *   - a successful call leaves errno as it was, and so does every call that frees.
  *
  * A block that is freed twice, a pointer that is not the start of a block and a pointer that libhakmem did not
- * hand out are programming errors: one line on standard error says which, and the process is aborted.
+ * hand out are programming errors: one line on standard error says which, and the process is aborted.  A block freed
+ * twice, unless twice in a row, may be found only when the thread's free blocks go back to its heap, and may have been
+ * handed out again by then; a library configured with --enable-debug finds every one at once.
  *
  * Everything here is available since version 0.1.0 unless a declaration names a later one.
  */
@@ -152,7 +154,8 @@ HAKMEM_API int hakmem_malloc_info(int options, FILE *stream);
 HAKMEM_API void hakmem_malloc_stats(void);
 
 /**
- * Gives free memory of all threads' heaps back to the kernel, sleeping threads included, but for about `pad` bytes.
+ * Gives free memory of all heaps back to the kernel, but for about `pad` bytes, and what pages of slabs in use and the
+ * magazines of other threads hold; a thread's magazines hold no more than 1 MiB beyond a few blocks of each class.
  * @return 1 if any memory was given back, else 0.
  */
 HAKMEM_API int hakmem_malloc_trim(size_t pad) HAKMEM_NOTHROW;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * huge.c - blocks that are mappings of their own, and the cache of freed ones.  Owns the table of huge blocks and the
- * cache, guarded by hak_huge_lock (HAK_RANK_HUGE).  Calls meta.h, os.h and report.h; makes its system calls, other
- * than for the table, without the lock.
+ * cache, guarded by hak_huge_lock (HAK_RANK_HUGE).  Calls superslab.h, meta.h, os.h and report.h; unmaps without
+ * the lock.
  */
 #include <string.h>
 
