@@ -549,6 +549,8 @@ def _confidence(e, first, second, notes):
 
 
 def _range(share):
+    if share is None:
+        return "an unknown part of the cycles"
     return f"{percent(share[1], 0)} of the cycles ({percent(share[0], 0)} to {percent(share[2], 0)})"
 
 
@@ -581,7 +583,8 @@ def _text(case, also, e, cases, parts):
         "misses": lambda: f"Data cache and TLB misses cost {_range(by_id[case].share)}.",
         "instruction-cache": lambda: f"Fetching instructions costs {_range(by_id[case].share)}.",
         "page-work": lambda: f"{percent(e.kernel_time)} of the processor time is the kernel's, mostly for pages.",
-        "locks": lambda: f"Threads wait for one another: {percent(by_id[case].share[1])} of the time.",
+        "locks": lambda: "Threads wait for one another"
+        + (f": {percent(by_id[case].share[1])} of the time." if by_id[case].share else "."),
     }
     text = sentences[case]()
     for other in also:
