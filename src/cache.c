@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#include "invariant.h"
 #include "pool.h"
 #include "report.h"
 

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include "invariant.h"
 #include "meta.h"
 #include "pool.h"
 #include "report.h"

@@ -6,7 +6,6 @@
  */
 #include <string.h>
 
-#include "invariant.h"
 #include "large.h"
 #include "meta.h"
 #include "os.h"

@@ -11,7 +11,6 @@
  */
 #include "pool.h"
 
-#include "invariant.h"
 #include "meta.h"
 #include "os.h"
 

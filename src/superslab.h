@@ -8,8 +8,6 @@
 #include "lock.h"
 #include "window.h"
 
-#define HAK_SPAN_MAX HAK_SUPER_UNITS
-
 struct hak_super_counts {
     size_t mapped;     /* bytes of superslabs held from the kernel */
     size_t free;       /* bytes of them in free units */

@@ -5,7 +5,6 @@
  */
 #include "window.h"
 
-#include "invariant.h"
 #include "meta.h"
 #include "os.h"
 
