@@ -23,13 +23,12 @@ function choose_units(size,    least, best, u) {
     return best
 }
 
-function odd(n) { while (n % 2 == 0) n /= 2; return n }
-function twos(n,    t) { for (t = 0; n % 2 == 0; t++) n /= 2; return t }
+function power_of_two(n,    p) { for (p = 1; n % 2 == 0; p *= 2) n /= 2; return p }
 
 BEGIN {
-    # Of the odd factors that sizes have: inverse_of[m] * m is 1 modulo 2^32.
-    inverse_of[1] = "1"; inverse_of[3] = "2863311531"; inverse_of[5] = "3435973837"; inverse_of[7] = "3067833783"
-    inverse_of[9] = "954437177"; inverse_of[11] = "3123612579"; inverse_of[13] = "3303820997"; inverse_of[15] = "4008636143"
+    # Of the odd factors that sizes have: inverse_of[m] * m is 1 modulo 2^16.
+    inverse_of[1] = 1; inverse_of[3] = 43691; inverse_of[5] = 52429; inverse_of[7] = 28087
+    inverse_of[9] = 36409; inverse_of[11] = 35747; inverse_of[13] = 20165; inverse_of[15] = 61167
     UNIT = 65536; SMALL_MAX = 32768
     for (s = 16; s <= 128; s += 16)
         size[n++] = s
@@ -48,14 +47,16 @@ BEGIN {
         max = int(16384 / size[c]); if (max > 128) max = 128; if (max < 1) max = 1
         u = choose_units(size[c])
         # The slot below each stack holds NULL for ever: it is what an empty stack pops.
-        row[c] = sprintf("    {%6d, %9d, %10su, %4d, %4d, %3d, %d, %2d},", size[c],
-                         int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0), inverse_of[odd(size[c])],
-                         capacity(size[c], u), offset + 1, max, u, twos(size[c]))
+        two = power_of_two(size[c])
+        row[c] = sprintf("    {%6d, %9d, %5d, %5d, %5d, %4d, %4d, %3d, %d},", size[c],
+                         int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0),
+                         u == 1 ? inverse_of[size[c] / two] : 0, u == 1 ? (capacity(size[c], u) - 1) * two : 0,
+                         u == 1 ? two - 1 : 0, capacity(size[c], u), offset + 1, max, u)
         offset += 2 * (max + 1)
     }
     print "#define HAK_MAG_SLOTS " offset
     print ""
-    print "/* size, inverse (2^32 / size, rounded up), odd_inverse, capacity, mag_offset, mag_max, units, twos */"
+    print "/* size, inverse (2^32 / size, rounded up), odd_inverse, last, below, capacity, mag_offset, mag_max, units */"
     print "#define HAK_CLASS_ROWS \\"
     for (c = 0; c < n; c++)
         print row[c] (c < n - 1 ? " \\" : "")

@@ -55,33 +55,53 @@ static void set_next(struct hak_mag *mag)
     mag->next = hak_load(&mag->ready)[-1];
 }
 
-/* Eight blocks at a time, in 16 bits each, as hak_index_or_beyond() does it; in slabs of one unit, where a block's
- * offset is its address's last 16 bits, and the last four of these are zero. */
+/*
+ * hak_block_begins() for `count` >= 4 addresses at once, four at a time, in slabs of one unit.  The lower half of an
+ * address is two lanes of 16 bits; the lowest one matters, and the other comes along, times 0.
+ */
+typedef uint32_t four __attribute__((vector_size(16)));
 typedef uint16_t eight __attribute__((vector_size(16)));
+typedef int16_t eight_signed __attribute__((vector_size(16)));
 
-static bool eight_begin_blocks(void *const *blocks, const struct hak_class *traits)
+HAK_INLINE eight products_of_four(void *const *blocks, eight factors)
 {
-    uint16_t twos = (uint16_t)(traits->twos - 4), left = (16 - twos) & 15;
-    eight offsets = {(uint16_t)(uintptr_t)blocks[0], (uint16_t)(uintptr_t)blocks[1], (uint16_t)(uintptr_t)blocks[2],
-                     (uint16_t)(uintptr_t)blocks[3], (uint16_t)(uintptr_t)blocks[4], (uint16_t)(uintptr_t)blocks[5],
-                     (uint16_t)(uintptr_t)blocks[6], (uint16_t)(uintptr_t)blocks[7]};
-    eight products = (offsets >> 4) * (uint16_t)traits->odd_inverse;
+    four halves = {(uint32_t)(uintptr_t)blocks[0], (uint32_t)(uintptr_t)blocks[1], (uint32_t)(uintptr_t)blocks[2],
+                   (uint32_t)(uintptr_t)blocks[3]};
+    return (eight)halves * factors;
+}
+
+/* In each lane not 0 where the product is beyond the last block's; `last` is less by 2^15, and so are the products here,
+ * as processors compare signed numbers. */
+HAK_INLINE eight beyond(eight products, eight_signed last)
+{
+    return (eight)((eight_signed)(products ^ 0x8000) > last);
+}
+
+static bool all_begin_blocks(void *const *blocks, unsigned count, const struct hak_class *traits)
+{
+    eight factors = (eight)((four){0} + traits->odd_inverse);
+    eight_signed last = (eight_signed)((four){0} + (traits->last ^ 0x8000u));
+    void *const *end = blocks + count - 4; /* the last three may be looked at twice */
+    eight all = products_of_four(end, factors), bad = beyond(all, last);
+    for (; blocks < end; blocks += 4) {
+        eight products = products_of_four(blocks, factors);
+        all |= products;
+        bad |= beyond(products, last);
+    }
     union {
         eight lanes;
         uint64_t halves[2];
-    } bad = {(offsets & 15) | (eight)((products >> twos | products << left) >= traits->capacity)};
-    return (bad.halves[0] | bad.halves[1]) == 0;
+    } any = {bad | (all & (eight)((four){0} + traits->below))};
+    return (any.halves[0] | any.halves[1]) == 0;
 }
 
 /* A pointer to the middle of a block must not become anybody's block. */
 static void check_freed(void *const *blocks, unsigned count, unsigned class)
 {
     const struct hak_class *traits = &hak_classes[class];
-    unsigned i = 0;
-    if (traits->units == 1)
-        while (i + 8 <= count && HAK_LIKELY(eight_begin_blocks(blocks + i, traits)))
-            i += 8;
-    for (; i < count; i++)
+    if (HAK_LIKELY(traits->units == 1 && count >= 4 && all_begin_blocks(blocks, count, traits)))
+        return;
+    for (unsigned i = 0; i < count; i++)
         if (HAK_UNLIKELY(!hak_block_begins(blocks[i], class)))
             hak_report_inside("free", blocks[i]);
 }
@@ -152,15 +172,18 @@ static void grow(struct hak_thread *thread, unsigned class)
 void *hak_cache_refill(struct hak_thread *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    if (hak_mag_held(thread, class, &mag->freed)) {
+    unsigned held = hak_mag_held(thread, class, &mag->freed), room = thread->room[class];
+    if (held)
         change_places(thread, class);
-    } else {
-        void **base = hak_load(&mag->ready); /* it is empty */
-        unsigned got = hak_heap_get(thread->heap, class, base, thread->room[class]);
+    else
         grow(thread, class);
-        if (got == 0)
+    /* Half full it will do: few blocks would be used up soon, and the stacks change places again and again. */
+    if (held * 2 < room) {
+        void **top = hak_load(&mag->ready);
+        unsigned got = hak_heap_get(thread->heap, class, top, room - held);
+        if (held + got == 0)
             return NULL;
-        hak_store_release(&mag->ready, base + got);
+        hak_store_release(&mag->ready, top + got);
         set_next(mag);
     }
     void *block = mag->next;

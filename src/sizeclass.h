@@ -16,14 +16,16 @@
 #define HAK_MEDIUM_MAX ((size_t)128 << 10) /* the largest class */
 
 struct hak_class {
-    uint32_t size;       /* of a block, in bytes */
-    uint32_t inverse;    /* ceil(2^32 / size): turns an offset into a block index by one multiplication */
-    uint32_t odd_inverse; /* of the odd factor of size, modulo 2^32, */
-    uint16_t capacity;   /* blocks in a slab */
-    uint16_t mag_offset; /* where the class's magazine begins among a thread's slots; the slot below is NULL */
-    uint16_t mag_max;    /* the most blocks that each of its two stacks may hold */
-    uint8_t units;       /* 64 KiB units in a slab */
-    uint8_t twos;        /* and the power of two that is the other factor */
+    uint32_t size;    /* of a block, in bytes */
+    uint32_t inverse; /* ceil(2^32 / size): turns an offset into a block index by one multiplication */
+    /* For hak_block_begins(), where a slab is one unit: the size is an odd number times a power of two. */
+    uint16_t odd_inverse; /* of the odd number, modulo 2^16 */
+    uint16_t last;        /* the last block's number times the power of two */
+    uint16_t below;       /* the power of two less one */
+    uint16_t capacity;    /* blocks in a slab */
+    uint16_t mag_offset;  /* where the class's magazine begins among a thread's slots; the slot below is NULL */
+    uint16_t mag_max;     /* the most blocks that each of its two stacks may hold */
+    uint8_t units;        /* 64 KiB units in a slab */
 };
 
 extern const struct hak_class hak_classes[HAK_CLASS_COUNT] __attribute__((visibility("hidden")));

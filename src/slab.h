@@ -53,23 +53,21 @@ HAK_INLINE bool hak_slab_index(const struct hak_slab *slab, const void *p, unsig
     return *index * (uint64_t)class->size == offset && *index < slab->capacity;
 }
 
-/* In a slab of one unit: the index of the block that begins at the address, or a number beyond all capacities (Granlund
- * and Montgomery, "Division by Invariant Integers using Multiplication", 1994, section 9). */
-HAK_INLINE uint32_t hak_index_or_beyond(const void *p, uint32_t odd_inverse, unsigned twos)
-{
-    uint32_t product = (uint32_t)((uintptr_t)p & (HAK_UNIT - 1)) * odd_inverse;
-    return product >> (twos & 31) | product << (-twos & 31);
-}
-
-/* Whether a block of the class begins at the address, which the page map says is in such a slab.  One of one unit begins
- * where the unit does, so its state need not be looked at. */
+/*
+ * Whether a block of the class begins at the address, which the page map says is in such a slab.  One of one unit begins
+ * where the unit does, so its state need not be looked at: the offset is the address's last 16 bits.  Times the inverse
+ * of the size's odd factor, modulo 2^16, it is a multiple of the size's power of two, and at most that of the last
+ * block, if it begins a block, and only then (Granlund and Montgomery, "Division by Invariant Integers using
+ * Multiplication", 1994, section 9).
+ */
 HAK_INLINE bool hak_block_begins(const void *p, unsigned class)
 {
     const struct hak_class *traits = &hak_classes[class];
     unsigned index;
     if (HAK_UNLIKELY(traits->units > 1))
         return hak_slab_index(hak_slab_of(p), p, &index);
-    return hak_index_or_beyond(p, traits->odd_inverse, traits->twos) < traits->capacity;
+    uint16_t product = (uint16_t)((uint32_t)(uintptr_t)p * traits->odd_inverse);
+    return product <= traits->last && (product & traits->below) == 0;
 }
 
 #endif
