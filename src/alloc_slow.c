@@ -36,7 +36,7 @@ static void *alloc_class(unsigned class)
             hak_heap_get(hak_commons, class, &block, 1);
         if (HAK_LIKELY(block))
             return hak_debug_allocated(block);
-        if (!hak_ready() || hak_trim(0) == 0)
+        if (!hak_ready() || hak_reclaim() == 0)
             break;
     }
     return hak_out_of_memory();
@@ -47,7 +47,7 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
     if (HAK_UNLIKELY(size > PTRDIFF_MAX || !hak_start()))
         return hak_out_of_memory();
     void *block = hak_large_alloc(size, align, zero);
-    if (HAK_UNLIKELY(!block) && hak_trim(0) != 0)
+    if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
         block = hak_large_alloc(size, align, zero);
     return HAK_LIKELY(block) ? block : hak_out_of_memory();
 }

@@ -162,7 +162,7 @@ static void grow(struct hak_thread *thread, unsigned class)
     unsigned room = thread->room[class], larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
     if (HAK_LIKELY(larger == room))
         return;
-    size_t budget = HAK_MAX(HAK_MIN(GROWN_MAX_ALL / hak_thread_count(), GROWN_MAX), GROWN_MAX_LEAST);
+    size_t budget = HAK_MAX(HAK_MIN(GROWN_MAX_ALL / HAK_MAX(hak_pool_threads(), 1), GROWN_MAX), GROWN_MAX_LEAST);
     if (thread->grown + 2 * (larger - room) * (size_t)hak_classes[class].size <= budget)
         set_room(thread, class, larger);
     else

@@ -2,10 +2,11 @@
 /*
  * free_slow.c - frees that are not a push on the thread's own magazine: NULL, a full magazine, other threads' blocks,
  * large and huge ones, and pointers that should not have come.  Owns nothing; takes no lock itself.  Calls cache.h,
- * large.h and report.h.
+ * large.h, purge.h and report.h.
  */
 #include "fast.h"
 #include "large.h"
+#include "purge.h"
 #include "report.h"
 
 static void free_block(const char *call, void *p, uint32_t entry)
@@ -45,6 +46,8 @@ void hak_free_slow(const char *call, void *p)
         hak_large_free(call, p);
         break;
     }
+    if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
+        hak_purge_poll(__builtin_return_address(0));
 }
 
 /* Whether a block of `usable` bytes can be what was asked for: exactly that size, or what realloc left in place. */

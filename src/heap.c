@@ -13,6 +13,7 @@
 
 #define DEPOT_FIRST 64u                       /* blocks that a depot has room for at first */
 #define DEPOT_CLASS_BYTES ((size_t)256 << 10) /* the most that one depot may hold */
+#define DECAY_AT_ONCE 512u                      /* blocks that are put back under one hold of the lock */
 #define DEPOT_HEAP_BYTES ((size_t)2 << 20)    /* the most that all depots of a heap may hold */
 
 static size_t size_of(unsigned class)
@@ -34,6 +35,7 @@ static void destroy(struct hak_heap *heap, struct hak_slab *slab)
 {
     if (HAK_STATS)
         heap->slabs[slab->class]--;
+    heap->slab_bytes -= slab->capacity * size_of(slab->class);
     hak_slab_destroy(slab, &heap->lists[slab->class]);
 }
 
@@ -55,6 +57,7 @@ static void put(struct hak_heap *heap, unsigned class, void *block)
     hak_slab_put(slab, lists, block);
     if (HAK_STATS)
         heap->out[class]--;
+    heap->slab_bytes += size_of(class);
     if (HAK_UNLIKELY(hak_slab_empty(slab)) && (deserted(heap) || !only_one_listed(slab, lists)))
         destroy(heap, slab);
 }
@@ -69,8 +72,11 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
     if (hak_pool_adopt_slab(heap, class))
         return hak_slab_pick(lists);
     slab = hak_slab_create(class, heap->number, lists);
-    if (slab && HAK_STATS)
-        heap->slabs[class]++;
+    if (slab) {
+        heap->slab_bytes += slab->capacity * size_of(class);
+        if (HAK_STATS)
+            heap->slabs[class]++;
+    }
     return slab;
 }
 
@@ -84,6 +90,7 @@ static unsigned take(struct hak_heap *heap, unsigned class, void **end, unsigned
             break;
         taken += hak_slab_take(slab, &heap->lists[class], end - taken, want - taken);
     }
+    heap->slab_bytes -= taken * size_of(class);
     if (HAK_STATS)
         heap->out[class] += taken;
     return taken;
@@ -144,6 +151,7 @@ static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, 
     if (count == 0)
         return 0;
     depot->count -= count;
+    depot->low = HAK_MIN(depot->low, depot->count);
     heap->depot_bytes -= count * size_of(class);
     memcpy(blocks, depot->blocks + depot->count, count * sizeof *blocks);
     return count;
@@ -157,6 +165,13 @@ static void store(struct hak_heap *heap, unsigned class, void *const *blocks, un
     else
         for (unsigned i = 0; i < count; i++)
             put(heap, class, blocks[i]);
+}
+
+/* After blocks came in. */
+static void note_level(struct hak_heap *heap)
+{
+    if (HAK_UNLIKELY(heap->depot_bytes + heap->slab_bytes > heap->settled))
+        hak_store(&hak_purge_due, 1);
 }
 
 /* ---- blocks in and out ---- */
@@ -178,6 +193,7 @@ void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, u
 {
     hak_lock(&heap->lock);
     store(heap, class, blocks, count);
+    note_level(heap);
     hak_unlock(&heap->lock);
 }
 
@@ -197,6 +213,7 @@ unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
         else
             put(heap, class, blocks[i]);
     }
+    note_level(heap);
     hak_unlock(&heap->lock);
     return others;
 }
@@ -238,4 +255,67 @@ void hak_heap_drain(struct hak_heap *heap)
     hak_lock(&heap->lock);
     hak_heap_drain_locked(heap);
     hak_unlock(&heap->lock);
+}
+
+/* Takes the oldest `count` blocks out of a depot. */
+static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    for (uint32_t i = 0; i < count; i++)
+        put(heap, class, depot->blocks[i]);
+    depot->count -= count;
+    depot->low -= count;
+    heap->depot_bytes -= count * size_of(class);
+    memmove(depot->blocks, depot->blocks + count, depot->count * sizeof *depot->blocks);
+}
+
+/* A few at a time, so that nobody waits long for the lock. */
+void hak_heap_decay(struct hak_heap *heap)
+{
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        struct hak_depot *depot = &heap->depots[class];
+        bool more = true;
+        while (more) {
+            hak_lock(&heap->lock);
+            put_oldest(heap, class, HAK_MIN(depot->low, DECAY_AT_ONCE));
+            more = depot->low > 0;
+            if (!more)
+                depot->low = depot->count;
+            hak_unlock(&heap->lock);
+        }
+    }
+}
+
+static size_t give_back(struct hak_heap *heap, struct hak_slab *slab)
+{
+    size_t given = 0;
+    if (hak_slab_empty(slab))
+        destroy(heap, slab);
+    else if (slab->free * 2u >= slab->capacity)
+        given = hak_slab_purge(slab);
+    return given;
+}
+
+size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now)
+{
+    size_t given = 0;
+    hak_lock(&heap->lock);
+    uint32_t entry = hak_load(hak_entry_at(slab->super->window, slab->base));
+    if (HAK_ENTRY_OWNER(entry) == heap->number && slab->back == 0) {
+        if (now || slab->rest == HAK_REST_SEEN)
+            given = give_back(heap, slab);
+        else if (slab->rest == HAK_REST_NONE)
+            slab->rest = HAK_REST_SEEN;
+    }
+    hak_unlock(&heap->lock);
+    return given;
+}
+
+size_t hak_heap_settle(struct hak_heap *heap, size_t slack)
+{
+    hak_lock(&heap->lock);
+    size_t level = heap->depot_bytes + heap->slab_bytes;
+    heap->settled = level + slack;
+    hak_unlock(&heap->lock);
+    return level;
 }

@@ -16,6 +16,7 @@
 struct hak_depot {
     void **blocks;
     uint32_t count, room;
+    uint32_t low; /* the smallest count since hak_heap_decay() last came by */
 };
 
 /*
@@ -26,6 +27,8 @@ struct hak_heap {
     struct hak_lock lock;
     uint32_t number;
     size_t depot_bytes; /* all depots' blocks' sizes added up */
+    size_t slab_bytes;  /* all slabs' free blocks' sizes added up */
+    size_t settled;     /* with more than this many of both, hak_purge_due is set */
     struct hak_depot depots[HAK_CLASS_COUNT];
     struct hak_slab_lists lists[HAK_CLASS_COUNT];
     size_t slabs[HAK_CLASS_COUNT];
@@ -48,6 +51,14 @@ unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count);
 void hak_heap_drain(struct hak_heap *heap);
 /* The same, where the lock is held already. */
 void hak_heap_drain_locked(struct hak_heap *heap);
+/* Puts what has lain at the bottom of the depots since the last call back into slabs. */
+void hak_heap_decay(struct hak_heap *heap);
+/* For a slab of the heap, perhaps since destroyed: if no block of it was taken or put back since the last call, gives
+ * it back if it is empty, and else the pages in it that are free, if half of it is; `now` does so in any case.  Returns
+ * the bytes of such pages. */
+size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now);
+/* hak_purge_due is set from `slack` bytes more than are free now; returns those that are. */
+size_t hak_heap_settle(struct hak_heap *heap, size_t slack);
 #pragma GCC visibility pop
 
 #endif

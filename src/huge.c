@@ -23,6 +23,7 @@ struct mapping {
 };
 
 struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
+_Atomic size_t hak_huge_settled = (size_t)1 << 20;
 
 /* Open addressing with linear probing; at most half full. */
 static struct mapping *table;
@@ -30,6 +31,7 @@ static size_t table_size, table_used;
 
 static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
 static unsigned cache_used;
+static unsigned cache_idle; /* how many of them hak_huge_decay() has seen before */
 static struct hak_huge_counts counts;
 
 /* ---- the table ---- */
@@ -99,6 +101,7 @@ static struct mapping cache_remove(unsigned i)
 {
     struct mapping mapping = cache[i];
     memmove(&cache[i], &cache[i + 1], (--cache_used - i) * sizeof *cache);
+    cache_idle -= i < cache_idle;
     counts.cached -= mapping.size;
     return mapping;
 }
@@ -145,6 +148,8 @@ static void cache_put(struct mapping mapping)
     if (kept) {
         cache[cache_used++] = mapping;
         counts.cached += mapping.size;
+        if (counts.cached > hak_load(&hak_huge_settled))
+            hak_store(&hak_purge_due, 1);
     }
     hak_unlock(&hak_huge_lock);
     if (!kept)
@@ -162,6 +167,23 @@ size_t hak_huge_purge(size_t keep)
         given += out.size;
         hak_lock(&hak_huge_lock);
     }
+    hak_unlock(&hak_huge_lock);
+    return given;
+}
+
+size_t hak_huge_decay(void)
+{
+    size_t given = 0;
+    hak_lock(&hak_huge_lock);
+    while (cache_idle) {
+        struct mapping out = cache_remove(0);
+        hak_unlock(&hak_huge_lock);
+        hak_os_unmap(out.at, out.size);
+        given += out.size;
+        hak_lock(&hak_huge_lock);
+    }
+    cache_idle = cache_used;
+    counts.purged += given;
     hak_unlock(&hak_huge_lock);
     return given;
 }

@@ -7,6 +7,7 @@
 
 #include "os.h"
 #include "pool.h"
+#include "purge.h"
 #include "superslab.h"
 #include "thread.h"
 #include "window.h"
@@ -16,6 +17,7 @@ _Atomic uint32_t hak_init_state;
 static bool start(void)
 {
     hak_os_start();
+    hak_helper_in_process();
     hak_super_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
@@ -43,4 +45,5 @@ bool hak_start_slow(void)
 __attribute__((constructor)) static void start_early(void)
 {
     hak_thread_self();
+    hak_os_find_libc();
 }

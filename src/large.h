@@ -18,10 +18,13 @@ struct hak_huge_counts {
     size_t blocks; /* live huge blocks */
     size_t bytes;  /* and the bytes mapped for them */
     size_t cached; /* bytes of freed mappings that are kept */
+    size_t purged; /* bytes of freed mappings that were unmapped so far */
 };
 
 #pragma GCC visibility push(hidden)
 extern struct hak_lock hak_huge_lock;
+/* With more bytes cached than this, hak_purge_due is set. */
+extern _Atomic size_t hak_huge_settled;
 /* Bytes in live large blocks. */
 extern _Atomic size_t hak_large_bytes;
 
@@ -47,6 +50,8 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero);
 bool hak_huge_clear(void *p, size_t size);
 /* Unmaps cached mappings until at most `keep` bytes are left; returns the bytes given back. */
 size_t hak_huge_purge(size_t keep);
+/* Unmaps what has been cached since the last call; returns the bytes. */
+size_t hak_huge_decay(void);
 struct hak_huge_counts hak_huge_count(void);
 #pragma GCC visibility pop
 

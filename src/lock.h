@@ -16,11 +16,12 @@
 #include "thread.h"
 
 enum hak_rank {
-    HAK_RANK_POOL = 1, /* heap.c: the list of all heaps and the pool of those without a thread */
-    HAK_RANK_HEAP,     /* one heap's slabs, depots and counts */
-    HAK_RANK_SUPER,    /* superslab.c, window.c: which units are free, and the windows */
-    HAK_RANK_HUGE,     /* huge.c: the table of huge blocks and the cache of mappings */
-    HAK_RANK_META,     /* meta.c: memory for the allocator's own structures */
+    HAK_RANK_PURGE = 1, /* purge.c: memory that is on its way back to the kernel */
+    HAK_RANK_POOL,      /* pool.c: the table of all heaps and the caches that no thread has */
+    HAK_RANK_HEAP,      /* one heap's slabs, depots and counts */
+    HAK_RANK_SUPER,     /* superslab.c, window.c: which units are free, and the windows */
+    HAK_RANK_HUGE,      /* huge.c: the table of huge blocks and the cache of mappings */
+    HAK_RANK_META,      /* meta.c: memory for the allocator's own structures */
 };
 
 struct hak_lock {

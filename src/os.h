@@ -54,8 +54,21 @@ size_t hak_os_address_limit(void);
 unsigned hak_os_cpus(void);
 
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
+/* The same for some time only, if `milliseconds` is not 0. */
+void hak_os_wait_for(_Atomic uint32_t *word, uint32_t value, unsigned milliseconds);
 void hak_os_wake(_Atomic uint32_t *word, int count);
 void hak_os_pause(void);
+/* A clock that never goes back. */
+uint64_t hak_os_milliseconds(void);
+uint32_t hak_os_pid(void);
+void hak_os_name_thread(const char *name);
+
+enum hak_os_knows { HAK_OS_NOT_YET, HAK_OS_KNOWN, HAK_OS_NEVER };
+/* Finds the C library and the dynamic loader among the objects of the process; from a constructor. */
+void hak_os_find_libc(void);
+enum hak_os_knows hak_os_libc_known(void);
+/* Whether code at the address is, or may be, part of them. */
+bool hak_os_in_libc(const void *code);
 /* Writes to standard error, whole or not at all as far as the kernel lets. */
 void hak_os_complain(const char *text, size_t length);
 

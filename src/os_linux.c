@@ -11,13 +11,18 @@
 #include "os.h"
 
 #include <errno.h>
+#include <link.h>
 #include <linux/futex.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -204,6 +209,12 @@ void hak_os_wait(_Atomic uint32_t *word, uint32_t value)
     call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
 }
 
+void hak_os_wait_for(_Atomic uint32_t *word, uint32_t value, unsigned milliseconds)
+{
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, milliseconds ? (long)&time : 0, 0, 0);
+}
+
 void hak_os_wake(_Atomic uint32_t *word, int count)
 {
     call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
@@ -216,6 +227,77 @@ void hak_os_pause(void)
 #elif defined(__aarch64__)
     __asm__ volatile("isb" ::: "memory");
 #endif
+}
+
+uint64_t hak_os_milliseconds(void)
+{
+    struct timespec now = {0};
+    call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint32_t hak_os_pid(void)
+{
+    return (uint32_t)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+void hak_os_name_thread(const char *name)
+{
+    call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0, 0);
+}
+
+/* ---- what is libc's code ---- */
+
+struct range {
+    uintptr_t start, end;
+};
+
+static struct range libc_ranges[3]; /* libc, libpthread where it is another object, the dynamic loader */
+static _Atomic uint32_t libc_known;
+
+/* The object's range is kept if it holds code that is known to be libc's. */
+static int look_at_object(struct dl_phdr_info *info, size_t size, void *count)
+{
+    const uintptr_t inside[] = {(uintptr_t)abort, (uintptr_t)pthread_create, getauxval(AT_BASE)};
+    struct range range = {UINTPTR_MAX, 0};
+    unsigned *found = count;
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_LOAD) {
+            uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            range.start = HAK_MIN(range.start, start);
+            range.end = HAK_MAX(range.end, start + info->dlpi_phdr[i].p_memsz);
+        }
+    for (unsigned i = 0; i < 3 && *found < 3; i++)
+        if (inside[i] >= range.start && inside[i] < range.end) {
+            libc_ranges[(*found)++] = range;
+            break;
+        }
+    return 0;
+}
+
+void hak_os_find_libc(void)
+{
+    unsigned found = 0;
+    /* In a static program libc cannot be told from the rest. */
+    if (getauxval(AT_BASE))
+        dl_iterate_phdr(look_at_object, &found);
+    hak_store_release(&libc_known, found >= 2 ? HAK_OS_KNOWN : HAK_OS_NEVER);
+}
+
+enum hak_os_knows hak_os_libc_known(void)
+{
+    return (enum hak_os_knows)hak_load_acquire(&libc_known);
+}
+
+bool hak_os_in_libc(const void *code)
+{
+    if (hak_os_libc_known() != HAK_OS_KNOWN)
+        return true;
+    for (unsigned i = 0; i < sizeof libc_ranges / sizeof *libc_ranges; i++)
+        if ((uintptr_t)code - libc_ranges[i].start < libc_ranges[i].end - libc_ranges[i].start)
+            return true;
+    return false;
 }
 
 void hak_os_complain(const char *text, size_t length)

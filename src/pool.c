@@ -48,9 +48,9 @@ struct hak_heap *hak_heap_numbered(uint32_t number)
     return heaps[number];
 }
 
-unsigned hak_thread_count(void)
+unsigned hak_pool_threads(void)
 {
-    return HAK_MAX(hak_load(&thread_count), 1);
+    return hak_load(&thread_count);
 }
 
 /* Under hak_pool_lock, as the functions that follow. */
@@ -61,6 +61,7 @@ static struct hak_heap *create_heap(void)
     if (!heap)
         return NULL;
     heap->number = number;
+    heap->settled = (size_t)1 << 20;
     heap->lock.rank = HAK_RANK_HEAP;
     heaps[number] = heap;
     hak_add(&heaps_deserted, number > 1);
@@ -213,6 +214,8 @@ static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_h
     for (unsigned i = 0; i < slab->units; i++)
         hak_store(&map[i], entry);
     hak_slab_enlist(slab, &to->lists[class]);
+    from->slab_bytes -= slab->free * (size_t)hak_classes[class].size;
+    to->slab_bytes += slab->free * (size_t)hak_classes[class].size;
     if (HAK_STATS) {
         from->slabs[class]--;
         from->out[class] -= out;

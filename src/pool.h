@@ -18,8 +18,8 @@ bool hak_pool_start(void);
 struct hak_thread *hak_pool_acquire(void);
 /* Empties what the exiting thread holds, and keeps it for the next. */
 void hak_pool_release(struct hak_thread *thread);
-/* How many threads have a cache; at least 1. */
-unsigned hak_thread_count(void);
+/* How many threads have a cache. */
+unsigned hak_pool_threads(void);
 /* Heaps are numbered from 1 to hak_heap_count(), the commons first. */
 uint32_t hak_heap_count(void);
 struct hak_heap *hak_heap_numbered(uint32_t number);

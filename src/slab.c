@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * slab.c - the bitmaps of slabs.  Owns nothing: all state is in the slab and its heap's lists, under that heap's lock.
- * Calls superslab.h, meta.h and report.h.
+ * Calls superslab.h, meta.h, os.h and report.h.
  */
 #include "slab.h"
 
@@ -9,6 +9,7 @@
 
 #include "invariant.h"
 #include "meta.h"
+#include "os.h"
 #include "report.h"
 
 static unsigned words_of(unsigned capacity)
@@ -95,6 +96,7 @@ struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab
     slab->class = (uint8_t)class;
     slab->capacity = slab->free = traits->capacity;
     slab->first_word = 0;
+    slab->rest = HAK_REST_NONE;
     slab->owner = owner;
     hak_slab_enlist(slab, lists);
     return slab;
@@ -137,6 +139,7 @@ unsigned hak_slab_take(struct hak_slab *slab, struct hak_slab_lists *lists, void
     }
     slab->first_word = (uint16_t)word;
     slab->free = (uint16_t)(slab->free - taken);
+    slab->rest = HAK_REST_NONE;
     relist(slab, lists);
     return taken;
 }
@@ -153,7 +156,43 @@ void hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *blo
     slab->bits[word] |= bit;
     slab->first_word = HAK_MIN(slab->first_word, word);
     slab->free++;
+    slab->rest = HAK_REST_NONE;
     relist(slab, lists);
+}
+
+static bool all_free(const struct hak_slab *slab, unsigned first, unsigned last)
+{
+    for (unsigned word = first / 64; word <= last / 64; word++) {
+        uint64_t wanted = UINT64_MAX;
+        if (word == first / 64)
+            wanted &= UINT64_MAX << first % 64;
+        if (word == last / 64)
+            wanted &= UINT64_MAX >> (63 - last % 64);
+        if ((slab->bits[word] & wanted) != wanted)
+            return false;
+    }
+    return true;
+}
+
+/* Whether all blocks that have a byte in the page are free. */
+static bool page_is_free(const struct hak_slab *slab, size_t offset)
+{
+    size_t size = hak_classes[slab->class].size;
+    size_t first = offset / size, last = (offset + hak_os_page - 1) / size;
+    return first < slab->capacity && all_free(slab, (unsigned)first, (unsigned)HAK_MIN(last, slab->capacity - 1u));
+}
+
+size_t hak_slab_purge(struct hak_slab *slab)
+{
+    size_t end = slab->units * HAK_UNIT, given = 0;
+    slab->rest = HAK_REST_PURGED;
+    for (size_t start = 0, stop; start < end; start = stop + hak_os_page) {
+        for (stop = start; stop < end && page_is_free(slab, stop); stop += hak_os_page)
+            ;
+        if (stop > start && hak_os_purge(slab->base + start, stop - start))
+            given += stop - start;
+    }
+    return given;
 }
 
 char *hak_slab_block_of(const struct hak_slab *slab, const void *p, size_t *block_size)

@@ -21,6 +21,13 @@ struct hak_slab_lists {
     struct hak_slab *head[HAK_LIST_COUNT];
 };
 
+/* Whether a slab's free pages can go back to the kernel: it has been left alone for a while. */
+enum hak_rest {
+    HAK_REST_NONE,   /* a block was taken or put back since hak_slab_rest() saw it last */
+    HAK_REST_SEEN,   /* it was not */
+    HAK_REST_PURGED, /* and its free pages have been given back */
+};
+
 #pragma GCC visibility push(hidden)
 /* A slab of a class with all blocks free, on its list.  NULL when memory is out. */
 struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab_lists *lists);
@@ -35,6 +42,8 @@ void hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *blo
 /* The lists of a slab that changes its heap. */
 void hak_slab_unlist(struct hak_slab *slab, struct hak_slab_lists *lists);
 void hak_slab_enlist(struct hak_slab *slab, struct hak_slab_lists *lists);
+/* Gives the pages that hold nothing but free blocks back to the kernel; returns their bytes.  The blocks stay free. */
+size_t hak_slab_purge(struct hak_slab *slab);
 /* The start of the block that holds the address; *block_size its size. */
 char *hak_slab_block_of(const struct hak_slab *slab, const void *p, size_t *block_size);
 #pragma GCC visibility pop

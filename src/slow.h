@@ -30,6 +30,8 @@ size_t hak_usable_size(const char *call, void *p);
 
 /* malloc_trim: everything that is free, everywhere, but for `keep` bytes; the bytes given back. */
 size_t hak_trim(size_t keep);
+/* When memory is out: the same, but for pages in slabs that are in use, which no other block could have. */
+size_t hak_reclaim(void);
 #pragma GCC visibility pop
 
 #endif

@@ -9,6 +9,8 @@
  */
 #include "superslab.h"
 
+#include <string.h>
+
 #include "invariant.h"
 #include "os.h"
 
@@ -16,6 +18,9 @@
 
 struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 _Atomic size_t hak_super_keep = (size_t)64 << 20;
+_Atomic uint32_t hak_purge_due;
+_Atomic size_t hak_super_settled = (size_t)1 << 20;
+_Atomic uint32_t hak_purge_in_background;
 /* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for nothing. */
 static bool addresses_are_scarce;
 
@@ -109,17 +114,21 @@ static void take(struct hak_super *super, uint32_t mask)
     HAK_INVARIANT((super->free & mask) == mask);
     counts.free -= dirty_bytes(mask);
     counts.free_dirty -= dirty_bytes(super->dirty & mask);
+    counts.missed += dirty_bytes(super->purged & mask);
     super->free &= ~mask;
+    super->idle &= ~mask;
+    super->purged &= ~mask;
     relist(super);
 }
 
-static void give(struct hak_super *super, uint32_t mask)
+/* `clean` of them read as zero. */
+static void give(struct hak_super *super, uint32_t mask, uint32_t clean)
 {
     HAK_INVARIANT((super->free & mask) == 0);
     super->free |= mask;
-    super->dirty |= mask;
+    super->dirty = (super->dirty | mask) & ~clean;
     counts.free += dirty_bytes(mask);
-    counts.free_dirty += dirty_bytes(mask);
+    counts.free_dirty += dirty_bytes(mask & ~clean);
     relist(super);
 }
 
@@ -137,9 +146,11 @@ static size_t purge(struct hak_super *super)
         if (!hak_os_purge(super->base + start * HAK_UNIT, units * HAK_UNIT))
             continue;
         super->dirty &= ~mask;
+        super->idle &= ~mask;
         given += dirty_bytes(mask);
     }
     counts.free_dirty -= given;
+    counts.purged += given;
     return given;
 }
 
@@ -153,6 +164,8 @@ static size_t unmap(struct hak_super *super)
     counts.mapped -= HAK_SUPER;
     counts.free -= HAK_SUPER;
     counts.free_dirty -= given;
+    counts.purged += given;
+    super->dirty = super->idle = super->purged = 0;
     super->next = unmapped;
     unmapped = super;
     return HAK_MAX(given, 1); /* something was given back, if only addresses */
@@ -217,10 +230,14 @@ struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, 
     return span;
 }
 
-/* After units were freed: gives memory back if more than hak_super_keep is free. */
+/* After units were freed: gives memory back if more than hak_super_keep is free and nobody else will. */
 static void keep_bound(struct hak_super *super)
 {
     size_t keep = hak_load(&hak_super_keep);
+    if (counts.free_dirty > hak_load(&hak_super_settled))
+        hak_store(&hak_purge_due, 1);
+    if (hak_load(&hak_purge_in_background))
+        return;
     if (addresses_are_scarce && super->run == HAK_SUPER_UNITS && counts.free > keep)
         unmap(super);
     else if (counts.free_dirty > keep)
@@ -232,7 +249,7 @@ void hak_span_free(struct hak_slab *span)
     struct hak_super *super = span->super;
     hak_lock(&hak_super_lock);
     enter(span, 0, span->units, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
-    give(super, mask_of(span->units, (unsigned)(span - super->slabs)));
+    give(super, mask_of(span->units, (unsigned)(span - super->slabs)), 0);
     keep_bound(super);
     hak_unlock(&hak_super_lock);
 }
@@ -245,7 +262,7 @@ bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest)
     hak_lock(&hak_super_lock);
     if (units < old) {
         enter(span, units, old, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
-        give(super, mask_of(old - units, start + units));
+        give(super, mask_of(old - units, start + units), 0);
         keep_bound(super);
     } else if (units > old) {
         uint32_t mask = start + units <= HAK_SUPER_UNITS ? mask_of(units - old, start + old) : 0;
@@ -274,6 +291,96 @@ size_t hak_super_purge(size_t keep)
         for (struct hak_super *super = by_run[run]; super && counts.free_dirty > keep; super = super->next)
             given += purge(super);
     hak_unlock(&hak_super_lock);
+    return given;
+}
+
+/* ---- giving back in the course of time ---- */
+
+/* A huge page is broken up for no fewer units than this. */
+#define HUGE_BROKEN_FROM 4u
+
+static unsigned free_units(const struct hak_super *super)
+{
+    return (unsigned)__builtin_popcount(super->free);
+}
+
+/* The units of a chunk that are on their way back, `idle` before. */
+struct batch {
+    struct hak_chunk *chunk;
+    uint32_t out[HAK_CHUNK_SUPERS];
+};
+
+/* Takes out what was idle already, and marks what else is free.  False if there is nothing to give back. */
+static bool batch_take(struct batch *batch)
+{
+    uint32_t any = 0;
+    hak_lock(&hak_super_lock);
+    for (unsigned i = 0; i < HAK_CHUNK_SUPERS; i++) {
+        struct hak_super *super = &batch->chunk->supers[i];
+        uint32_t free_dirty = super->free & super->dirty, out = free_dirty & super->idle;
+        if (free_units(super) < HUGE_BROKEN_FROM && hak_window_wants_huge())
+            out = 0;
+        batch->out[i] = out;
+        any |= out;
+        if (out)
+            take(super, out);
+        super->idle = free_dirty & ~out;
+    }
+    hak_unlock(&hak_super_lock);
+    return any != 0;
+}
+
+static bool is_out(const struct batch *batch, unsigned unit)
+{
+    return batch->out[unit / HAK_SUPER_UNITS] >> unit % HAK_SUPER_UNITS & 1;
+}
+
+/* One system call for each run of units, across superslabs' borders.  What the kernel would not take leaves `clean`. */
+static size_t batch_purge(const struct batch *batch, uint32_t clean[HAK_CHUNK_SUPERS])
+{
+    size_t given = 0;
+    memset(clean, 0, HAK_CHUNK_SUPERS * sizeof *clean);
+    for (unsigned start = 0, stop; start < HAK_CHUNK_UNITS; start = stop + 1) {
+        for (stop = start; stop < HAK_CHUNK_UNITS && is_out(batch, stop); stop++)
+            ;
+        if (stop == start || !hak_os_purge(batch->chunk->slabs[start].base, (stop - start) * HAK_UNIT))
+            continue;
+        given += (stop - start) * HAK_UNIT;
+        for (unsigned unit = start; unit < stop; unit++)
+            clean[unit / HAK_SUPER_UNITS] |= (uint32_t)1 << unit % HAK_SUPER_UNITS;
+    }
+    return given;
+}
+
+static void batch_return(const struct batch *batch, const uint32_t clean[HAK_CHUNK_SUPERS])
+{
+    hak_lock(&hak_super_lock);
+    for (unsigned i = 0; i < HAK_CHUNK_SUPERS; i++) {
+        struct hak_super *super = &batch->chunk->supers[i];
+        if (!batch->out[i])
+            continue;
+        give(super, batch->out[i], clean[i]);
+        super->purged |= clean[i];
+        counts.purged += dirty_bytes(clean[i]);
+    }
+    hak_unlock(&hak_super_lock);
+}
+
+/* The system calls are made without the lock, so that nobody waits for them; the units are nobody's meanwhile. */
+size_t hak_super_decay(void)
+{
+    size_t given = 0;
+    for (struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
+        for (size_t i = 0; i * HAK_CHUNK_SUPERS < window->supers; i++) {
+            struct batch batch = {.chunk = hak_load_acquire(&window->chunks[i])};
+            uint32_t clean[HAK_CHUNK_SUPERS];
+            if (!batch.chunk)
+                break;
+            if (batch_take(&batch)) {
+                given += batch_purge(&batch, clean);
+                batch_return(&batch, clean);
+            }
+        }
     return given;
 }
 

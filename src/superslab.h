@@ -12,6 +12,8 @@ struct hak_super_counts {
     size_t mapped;     /* bytes of superslabs held from the kernel */
     size_t free;       /* bytes of them in free units */
     size_t free_dirty; /* bytes of these that hold memory */
+    size_t purged;     /* bytes given back so far */
+    size_t missed;     /* bytes of these that were used again soon after, so far */
 };
 
 #pragma GCC visibility push(hidden)
@@ -20,6 +22,12 @@ void hak_super_start(void);
 extern struct hak_lock hak_super_lock;
 /* Free memory that may be kept in dirty units, in bytes. */
 extern _Atomic size_t hak_super_keep;
+/* Set where memory is freed when more of it is free than purge.c allowed for when it last looked: bytes in free dirty
+ * units beyond hak_super_settled, say. */
+extern _Atomic uint32_t hak_purge_due;
+extern _Atomic size_t hak_super_settled;
+/* Set while purge.c has a thread that gives back: what is freed need not be given back where it is. */
+extern _Atomic uint32_t hak_purge_in_background;
 
 /* A run of units, the first aligned to `align` units (a power of two); its page map entries become `first` and
  * `rest`.  *zero tells whether its memory is known to read as zero.  NULL when memory is out. */
@@ -30,6 +38,8 @@ bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest);
 /* Gives the memory of free units back to the kernel, but for `keep` bytes, and the addresses of superslabs that are
  * free as a whole; returns the bytes given back. */
 size_t hak_super_purge(size_t keep);
+/* Gives back what has been free since the last call; returns the bytes.  Under HAK_RANK_PURGE. */
+size_t hak_super_decay(void);
 struct hak_super_counts hak_super_count(void);
 #pragma GCC visibility pop
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * thread.c - gives threads their caches and takes them back.  Owns the threads' variables (each its own) and the key
- * whose destructor tells of a thread's exit.  Calls init.h and pool.h.
+ * whose destructor tells of a thread's exit.  Calls init.h, pool.h and purge.h.
  *
  * Destructors of other keys may run after ours and still allocate and free.  By then the thread has no cache and
  * must not get one, which nobody would take back: it is EXITED, and the commons serves it.
@@ -12,6 +12,7 @@
 
 #include "init.h"
 #include "pool.h"
+#include "purge.h"
 
 #define FREES_WITHOUT_CACHE 64
 
@@ -24,6 +25,7 @@ static void thread_exits(void *thread)
     hak_tls.state = HAK_THREAD_EXITED;
     hak_tls.delta = 0;
     hak_pool_release(thread);
+    hak_helper_thread_left();
 }
 
 bool hak_thread_start(void)

@@ -8,6 +8,7 @@
 #include "init.h"
 #include "invariant.h"
 #include "pool.h"
+#include "purge.h"
 
 static unsigned bits_set(const struct hak_slab *slab)
 {
@@ -81,7 +82,7 @@ static void check_magazine(struct hak_thread *thread, unsigned class)
 
 static void check_heap(struct hak_heap *heap)
 {
-    size_t depot_bytes = 0;
+    size_t depot_bytes = 0, slab_bytes = 0;
     hak_lock(&heap->lock);
     for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
         HAK_REQUIRE(thread->heap == heap);
@@ -93,11 +94,13 @@ static void check_heap(struct hak_heap *heap)
         size_t free_blocks = check_lists(heap, class);
         if (HAK_STATS)
             HAK_REQUIRE(free_blocks + heap->out[class] == heap->slabs[class] * hak_classes[class].capacity);
-        HAK_REQUIRE(depot->count <= depot->room);
+        slab_bytes += free_blocks * hak_classes[class].size;
+        HAK_REQUIRE(depot->low <= depot->count && depot->count <= depot->room);
         check_blocks(heap, class, depot->blocks, depot->count);
         depot_bytes += depot->count * (size_t)hak_classes[class].size;
     }
     HAK_REQUIRE(depot_bytes == heap->depot_bytes);
+    HAK_REQUIRE(slab_bytes == heap->slab_bytes);
     hak_unlock(&heap->lock);
 }
 
@@ -127,10 +130,12 @@ void hak_verify(void)
 {
     if (!hak_ready())
         return;
+    hak_lock(&hak_purge_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         check_heap(hak_heap_numbered(number));
     hak_lock(&hak_super_lock);
     for (const struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
         check_window(window);
     hak_unlock(&hak_super_lock);
+    hak_unlock(&hak_purge_lock);
 }

@@ -127,7 +127,7 @@ static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
 static void set_clean(struct hak_super *super)
 {
     super->free = UINT32_MAX;
-    super->dirty = 0;
+    super->dirty = super->idle = super->purged = 0;
     super->run = HAK_SUPER_UNITS;
 }
 
@@ -145,9 +145,14 @@ static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chu
     return super;
 }
 
+bool hak_window_wants_huge(void)
+{
+    return supers_mapped << HAK_SUPER_SHIFT > HUGE_PAGES_FROM;
+}
+
 static void ask_for_huge_pages(char *base, size_t count)
 {
-    if (supers_mapped << HAK_SUPER_SHIFT > HUGE_PAGES_FROM)
+    if (hak_window_wants_huge())
         hak_os_want_huge(base, count << HAK_SUPER_SHIFT);
 }
 

@@ -45,15 +45,17 @@ struct hak_slab {
     uint32_t owner; /* number of the owning heap */
     uint8_t units;
     uint8_t back; /* units from here back to the first of the slab or span; 0 in the first */
+    uint8_t rest; /* whether it is left alone: enum hak_rest in slab.h */
     uint64_t bits_here[8];
 } HAK_ALIGNED(128);
 
 _Static_assert(sizeof(struct hak_slab) == 128, "a slab's state is two cache lines");
 
 /*
- * 2 MiB in 32 units.  A unit is free, or part of one slab or span.  `dirty` units have been used since the kernel
- * last gave them; the others read as zero.  On the list of its longest run of free units, whatever its length.
- * Guarded by HAK_RANK_SUPER.
+ * 2 MiB in 32 units.  A unit is free, or part of one slab or span, or on its way back to the kernel (for a holder of
+ * HAK_RANK_PURGE none is).  `dirty` units have been used since the kernel last gave them; the others read as zero.
+ * `idle` and `purged` units are free.  On the list of its longest run of free units, whatever its length.  Guarded by
+ * HAK_RANK_SUPER.
  */
 struct hak_super {
     struct hak_super *next, *prev;
@@ -62,7 +64,9 @@ struct hak_super {
     struct hak_window *window;
     uint32_t free;
     uint32_t dirty;
-    uint8_t run; /* the longest run of free units */
+    uint32_t idle;   /* those that were free and dirty at the last hak_super_decay() */
+    uint32_t purged; /* those that hak_super_decay() gave back and nobody has used since */
+    uint8_t run;     /* the longest run of free units */
 } HAK_ALIGNED(64);
 
 /* The state of 64 MiB of a window. */
@@ -103,6 +107,8 @@ bool hak_window_start(void);
 /* New superslabs, all units free and clean, linked through `next`; as many as the heap's size makes worthwhile, at
  * least one.  NULL if the kernel gives none.  Under HAK_RANK_SUPER. */
 struct hak_super *hak_window_grow(void);
+/* Whether superslabs ask for huge pages by now.  Under HAK_RANK_SUPER. */
+bool hak_window_wants_huge(void);
 /* Gives up a superslab whose units are all free, address space and all; it is the caller's to remember.  False if the
  * kernel would not. */
 bool hak_window_unmap(struct hak_super *super);

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * helper.c - who makes the passes of purge.h, and when.  Owns the helper thread and the state below, which orders
+ * everybody by itself.  Calls purge.h, pool.h and os.h.
+ *
+ * The helper is started by the first free that finds HELP_FROM bytes free, so that a program that never frees much
+ * has the threads that it made and no others.  It blocks all signals.  It makes a pass every hak_purge_delay
+ * milliseconds; when a few of them found nothing it sleeps, until much more is free than was then.  With the last
+ * thread of the program that has a cache it leaves, so that it never keeps a process alive.
+ *
+ * Memory that is used again soon after it was given back costs page faults, for nothing.  When that happens, the passes
+ * become rarer, and only slowly as frequent as before.
+ *
+ * pthread_create() takes locks of libc's, and libc frees memory while it holds them.  So only a free that was not
+ * called by libc itself starts the thread.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "init.h"
+#include "os.h"
+#include "pool.h"
+#include "purge.h"
+
+#define HELP_FROM ((size_t)16 << 20)  /* bytes that are free: from here on a thread is worth its while */
+#define SLACK ((size_t)1 << 20)       /* bytes more that are free than when it went to sleep: it wakes up */
+#define FRUITLESS_MAX 4u              /* passes that gave nothing back: it goes to sleep */
+#define NAP_FROM ((size_t)4 << 20)    /* with as many bytes free it sleeps for a time only, */
+#define NAP_MS 8000u                  /* first so long, then longer, */
+#define NAP_MS_MAX 64000u             /* and never longer than that */
+#define PATIENCE_MAX 32u              /* passes may become rarer by this factor */
+#define CALM_PASSES 16u               /* passes without a loss, after which they become more frequent */
+#define LOSS_MIN ((size_t)1 << 20)    /* bytes */
+#define UNFIT_CALLS_MAX 1000u          /* calls that could not start it, one after the other */
+#define STACK_SIZE ((size_t)256 << 10)
+
+enum {
+    NONE,     /* there is none */
+    STARTING, /* a thread is about to make it */
+    AWAKE,    /* it makes passes */
+    ASLEEP,   /* it waits for hak_purge_due */
+    LOOK,     /* it is to look whether it is the last thread */
+    REFUSED,  /* there cannot be one, and those that free make the passes */
+};
+static _Atomic uint32_t state;
+static _Atomic uint32_t pid;        /* of this process; the child of a vfork has another, and this memory */
+static _Atomic unsigned unfit_calls;
+static _Atomic uint64_t last_pass;  /* of threads that free: when, in milliseconds */
+static _Atomic unsigned fruitless;  /* and how many in a row gave nothing back */
+
+_Atomic uint32_t hak_purge_delay = 250;
+_Atomic uint32_t hak_purge_thread = 1;
+
+/* ---- the time between passes ---- */
+
+struct pace {
+    size_t recent; /* bytes given back, the last pass counting fully, the one before half, ... */
+    size_t missed; /* hak_super_counts.missed at the last pass */
+    unsigned patience, calm;
+};
+
+static void adapt(struct pace *pace, size_t given)
+{
+    size_t missed = hak_super_count().missed, loss = missed - pace->missed;
+    pace->missed = missed;
+    if (loss >= LOSS_MIN && loss >= pace->recent / 4) {
+        pace->patience = HAK_MIN(pace->patience * 2, PATIENCE_MAX);
+        pace->calm = 0;
+    } else if (++pace->calm == CALM_PASSES) {
+        pace->patience = HAK_MAX(pace->patience / 2, 1);
+        pace->calm = 0;
+    }
+    pace->recent = pace->recent / 2 + given;
+}
+
+/* ---- the thread ---- */
+
+static bool alone(void)
+{
+    return hak_pool_threads() == 0;
+}
+
+/* Returns when much has been freed, or it is time to look; true if the helper is to leave. */
+static bool sleep_until_due(void)
+{
+    unsigned nap = NAP_MS;
+    for (;;) {
+        size_t level = hak_purge_settle(SLACK);
+        hak_store_release(&state, ASLEEP);
+        if (alone())
+            return true;
+        hak_os_wait_for(&state, ASLEEP, level < NAP_FROM ? 0 : nap);
+        bool woken = atomic_exchange(&state, AWAKE) != ASLEEP;
+        if (woken || hak_purge_pass())
+            return alone();
+        nap = HAK_MIN(nap * 2, NAP_MS_MAX);
+    }
+}
+
+static void *help(void *argument)
+{
+    struct pace pace = {.missed = hak_super_count().missed, .patience = 1};
+    (void)argument;
+    hak_os_name_thread("hakmem-purge");
+    hak_purge_settle(SIZE_MAX);
+    for (unsigned nothing = 0; !alone() && hak_load(&hak_purge_thread);) {
+        hak_os_wait_for(&state, AWAKE, hak_load(&hak_purge_delay) * pace.patience);
+        if (atomic_exchange(&state, AWAKE) == LOOK)
+            continue;
+        size_t given = hak_purge_pass();
+        adapt(&pace, given);
+        nothing = given ? 0 : nothing + 1;
+        if (nothing < FRUITLESS_MAX)
+            continue;
+        if (sleep_until_due())
+            break;
+        nothing = 0;
+        hak_purge_settle(SIZE_MAX);
+    }
+    hak_store(&hak_purge_in_background, 0);
+    hak_purge_settle(SLACK);
+    hak_store_release(&state, NONE);
+    return NULL;
+}
+
+static int create(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    int saved = errno, error = pthread_attr_init(&attributes);
+    if (error)
+        return error;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    /* Too small a stack where libraries have much thread-local storage: then the usual size. */
+    error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    if (!error)
+        error = pthread_create(&thread, &attributes, help, NULL);
+    if (error == EINVAL) {
+        pthread_attr_t usual;
+        pthread_attr_init(&usual);
+        pthread_attr_setdetachstate(&usual, PTHREAD_CREATE_DETACHED);
+        error = pthread_create(&thread, &usual, help, NULL);
+        pthread_attr_destroy(&usual);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    errno = saved;
+    return error;
+}
+
+static void start(void)
+{
+    uint32_t none = NONE;
+    if (!atomic_compare_exchange_strong(&state, &none, STARTING))
+        return;
+    hak_store(&hak_purge_in_background, 1);
+    hak_store(&state, AWAKE); /* as the helper will find it */
+    if (create() == 0)
+        return;
+    hak_store(&hak_purge_in_background, 0);
+    hak_store(&state, REFUSED);
+}
+
+/* ---- those that free ---- */
+
+static void make_pass(void)
+{
+    uint64_t last = hak_load(&last_pass), now = hak_os_milliseconds();
+    if (now - last < hak_load(&hak_purge_delay) || !atomic_compare_exchange_strong(&last_pass, &last, now))
+        return;
+    hak_store(&fruitless, hak_purge_pass() ? 0 : hak_load(&fruitless) + 1);
+    hak_purge_settle(hak_load(&fruitless) < FRUITLESS_MAX ? 0 : SLACK);
+}
+
+static void refuse(void)
+{
+    uint32_t none = NONE;
+    atomic_compare_exchange_strong(&state, &none, REFUSED);
+}
+
+static void consider_start(const void *caller)
+{
+    if (hak_purge_settle(SLACK) < HELP_FROM)
+        return;
+    if (!hak_load(&hak_purge_thread) || hak_os_address_limit() != SIZE_MAX || hak_os_libc_known() == HAK_OS_NEVER) {
+        refuse();
+        return;
+    }
+    bool may = hak_tls.state == HAK_THREAD_ATTACHED && hak_tls.fork == HAK_FORK_NONE && !hak_os_in_libc(caller) &&
+               hak_os_pid() == hak_load(&pid);
+    if (may)
+        start();
+    else if (hak_add(&unfit_calls, 1) < UNFIT_CALLS_MAX)
+        hak_purge_settle(0); /* the next call may do */
+    else
+        refuse();
+}
+
+void hak_purge_poll(const void *caller)
+{
+    uint32_t asleep = ASLEEP;
+    switch (hak_load(&state)) {
+    case NONE:
+        consider_start(caller);
+        break;
+    case ASLEEP:
+        hak_store(&hak_purge_due, 0);
+        if (atomic_compare_exchange_strong(&state, &asleep, AWAKE))
+            hak_os_wake(&state, 1);
+        break;
+    case REFUSED:
+        make_pass();
+        break;
+    default:
+        hak_store(&hak_purge_due, 0);
+        break;
+    }
+}
+
+void hak_helper_thread_left(void)
+{
+    uint32_t awake = AWAKE, asleep = ASLEEP;
+    if (alone() && (atomic_compare_exchange_strong(&state, &asleep, LOOK) ||
+                    atomic_compare_exchange_strong(&state, &awake, LOOK)))
+        hak_os_wake(&state, 1);
+}
+
+void hak_helper_in_process(void)
+{
+    hak_store(&pid, hak_os_pid());
+}
+
+void hak_helper_forked(void)
+{
+    hak_helper_in_process();
+    if (hak_load(&state) != REFUSED)
+        hak_store(&state, NONE);
+    hak_store(&hak_purge_in_background, 0);
+    hak_purge_settle(0);
+}

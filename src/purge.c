@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * purge.c - the passes of purge.h.  Owns hak_purge_lock (HAK_RANK_PURGE) and under it the place where the pass over
+ * slabs goes on.  Calls pool.h, heap.h, superslab.h and large.h.
+ */
+#include "purge.h"
+
+#include "large.h"
+#include "pool.h"
+
+/* Superslabs that one pass looks into; the next goes on where it stopped.  A heap of ten million blocks is seen in a few
+ * passes, none of which takes more than about a millisecond of a processor. */
+#define SUPERS_AT_ONCE 256u
+
+struct hak_lock hak_purge_lock = HAK_LOCK_INIT(HAK_RANK_PURGE);
+
+static struct hak_window *place_window;
+static size_t place_super;
+
+/* The superslab at the place, which moves on; NULL behind the last, and then it starts over. */
+static struct hak_super *next_super(void)
+{
+    if (!place_window)
+        place_window = &hak_window_first;
+    struct hak_chunk *chunk = NULL;
+    if (place_super < place_window->supers)
+        chunk = hak_load_acquire(&place_window->chunks[place_super / HAK_CHUNK_SUPERS]);
+    if (chunk)
+        return &chunk->supers[place_super++ % HAK_CHUNK_SUPERS];
+    place_super = 0;
+    place_window = hak_load_acquire(&place_window->next);
+    return place_window ? next_super() : NULL;
+}
+
+static size_t rest_slabs_of(struct hak_super *super, bool now)
+{
+    size_t given = 0;
+    if (!super->base)
+        return 0;
+    const _Atomic uint32_t *map = hak_entry_at(super->window, super->base);
+    for (unsigned i = 0; i < HAK_SUPER_UNITS; i++) {
+        uint32_t entry = hak_load(&map[i]);
+        if (entry != HAK_ENTRY_NONE && HAK_ENTRY_CLASS(entry) < HAK_CLASS_COUNT)
+            given += hak_heap_rest(hak_heap_numbered(HAK_ENTRY_OWNER(entry)), &super->slabs[i], now);
+    }
+    return given;
+}
+
+size_t hak_purge_pages(void)
+{
+    size_t given = 0;
+    place_window = NULL;
+    place_super = 0;
+    for (struct hak_super *super; (super = next_super());)
+        given += rest_slabs_of(super, true);
+    return given;
+}
+
+static size_t rest_slabs(void)
+{
+    size_t given = 0;
+    struct hak_super *super;
+    for (unsigned i = 0; i < SUPERS_AT_ONCE && (super = next_super()); i++)
+        given += rest_slabs_of(super, false);
+    return given;
+}
+
+size_t hak_purge_pass(void)
+{
+    hak_lock(&hak_purge_lock);
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        hak_heap_decay(hak_heap_numbered(number));
+    size_t given = rest_slabs();
+    given += hak_super_decay();
+    given += hak_huge_decay();
+    hak_unlock(&hak_purge_lock);
+    return given;
+}
+
+static size_t beyond(size_t level, size_t slack)
+{
+    return level < SIZE_MAX - slack ? level + slack : SIZE_MAX;
+}
+
+size_t hak_purge_settle(size_t slack)
+{
+    size_t units = hak_super_count().free_dirty, mappings = hak_huge_count().cached, in_heaps = 0;
+    uint32_t heaps = hak_heap_count();
+    hak_store(&hak_super_settled, beyond(units, slack));
+    hak_store(&hak_huge_settled, beyond(mappings, slack));
+    for (uint32_t number = 1; number <= heaps; number++)
+        in_heaps += hak_heap_settle(hak_heap_numbered(number), slack);
+    hak_store(&hak_purge_due, 0);
+    return units + mappings + in_heaps;
+}
