@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * huge.c - blocks that are mappings of their own, and the cache of freed ones.  Owns the table of huge blocks and the
- * cache, guarded by hak_huge_lock (HAK_RANK_HUGE).  Calls superslab.h, meta.h, os.h and report.h; unmaps without
- * the lock.
+ * huge.c - blocks that are mappings of their own, and the cache of freed ones.  Owns the table of huge blocks, the
+ * cache, what was freed lately and what could not be unmapped, guarded by hak_huge_lock (HAK_RANK_HUGE).  Calls
+ * superslab.h, meta.h, os.h and report.h; unmaps without the lock.
  */
 #include <string.h>
 
@@ -15,6 +15,7 @@
 #define CACHE_ENTRIES 64u
 #define CACHE_BYTES ((size_t)16 << 20)
 #define TABLE_FIRST ((size_t)256)
+#define FREED_ENTRIES 64u
 
 /* A mapping: a live huge block (in the table) or a cached one.  The block begins where the mapping does. */
 struct mapping {
@@ -33,6 +34,20 @@ static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
 static unsigned cache_used;
 static unsigned cache_idle; /* how many of them hak_huge_decay() has seen before */
 static struct hak_huge_counts counts;
+
+/* Blocks that were freed, or moved by realloc, lately; for nothing but to tell a double free when it comes. */
+static struct mapping freed[FREED_ENTRIES];
+static unsigned freed_next; /* the oldest */
+/* All those before them lie in between. */
+static uintptr_t forgotten_low = UINTPTR_MAX, forgotten_high;
+
+/* Freed mappings that the kernel would not unmap (it may have to divide one, and allows a process only so many). Each
+ * begins with this. */
+struct stuck {
+    struct stuck *next;
+    size_t size;
+};
+static struct stuck *stuck;
 
 /* ---- the table ---- */
 
@@ -95,6 +110,120 @@ static bool table_has_room(void)
     return true;
 }
 
+/* ---- what was freed ---- */
+
+static bool within(const void *p, struct mapping mapping)
+{
+    return mapping.at && (uintptr_t)p - (uintptr_t)mapping.at < mapping.size;
+}
+
+static void forget(struct mapping mapping)
+{
+    if (!mapping.at)
+        return;
+    forgotten_low = HAK_MIN(forgotten_low, (uintptr_t)mapping.at);
+    forgotten_high = HAK_MAX(forgotten_high, (uintptr_t)mapping.at + mapping.size);
+}
+
+static void remember(struct mapping mapping)
+{
+    unsigned last = (freed_next + FREED_ENTRIES - 1) % FREED_ENTRIES;
+    /* A program that uses one block again and again must not drive out all others. */
+    unsigned slot = freed[last].at == mapping.at ? last : freed_next++ % FREED_ENTRIES;
+    freed_next %= FREED_ENTRIES;
+    forget(freed[slot]);
+    freed[slot] = mapping;
+}
+
+/* There is no block at the address, and none around it. */
+__attribute__((noreturn)) static void report_no_block(const char *call, const void *p)
+{
+    bool was_ours = (uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high;
+    for (unsigned i = FREED_ENTRIES; i-- > 0;) {
+        struct mapping mapping = freed[(freed_next + i) % FREED_ENTRIES]; /* the newest first */
+        if (mapping.at == p)
+            hak_report_double_free(call, p, mapping.size);
+        was_ours = was_ours || within(p, mapping);
+    }
+    if (was_ours)
+        hak_report_dead(call, p);
+    hak_report_foreign(call, p);
+}
+
+/* ---- what could not be unmapped ---- */
+
+/* Joins what adjoins, or pieces would get ever smaller.  Under the lock. */
+static void stuck_put(struct mapping mapping)
+{
+    for (struct stuck **link = &stuck, *begin; (begin = *link);) {
+        bool before = (char *)begin + begin->size == mapping.at, after = mapping.at + mapping.size == (char *)begin;
+        if (before || after) {
+            *link = begin->next;
+            mapping.at = before ? (char *)begin : mapping.at;
+            mapping.size += begin->size;
+        } else {
+            link = &begin->next;
+        }
+    }
+    struct stuck *begin = (struct stuck *)mapping.at;
+    *begin = (struct stuck){stuck, mapping.size};
+    stuck = begin;
+}
+
+/* The memory goes back even if the addresses cannot. */
+static void stuck_keep(struct mapping mapping)
+{
+    hak_os_purge(mapping.at, mapping.size);
+    stuck_put(mapping);
+}
+
+/* From the first that suffices.  Size 0 if there is none. */
+static struct mapping stuck_take(size_t size, size_t align)
+{
+    for (struct stuck **link = &stuck, *begin; (begin = *link); link = &begin->next) {
+        char *at = (char *)hak_round_up((uintptr_t)begin, align);
+        size_t before = (size_t)(at - (char *)begin);
+        if (begin->size < before || begin->size - before < size)
+            continue;
+        size_t after = begin->size - before - size;
+        *link = begin->next;
+        if (before)
+            stuck_put((struct mapping){(char *)begin, before});
+        if (after)
+            stuck_put((struct mapping){at + size, after});
+        return (struct mapping){at, size};
+    }
+    return (struct mapping){0};
+}
+
+/* Without the lock. */
+static bool unmap(struct mapping mapping)
+{
+    if (HAK_LIKELY(hak_os_unmap(mapping.at, mapping.size)))
+        return true;
+    hak_lock(&hak_huge_lock);
+    stuck_keep(mapping);
+    hak_unlock(&hak_huge_lock);
+    return false;
+}
+
+/* Tries again; returns the bytes of address space given back. */
+static size_t stuck_unmap(void)
+{
+    size_t given = 0;
+    hak_lock(&hak_huge_lock);
+    struct stuck *list = stuck;
+    stuck = NULL;
+    hak_unlock(&hak_huge_lock);
+    while (list) {
+        struct mapping mapping = {(char *)list, list->size};
+        list = list->next;
+        if (unmap(mapping))
+            given += mapping.size;
+    }
+    return given;
+}
+
 /* ---- the cache ---- */
 
 static struct mapping cache_remove(unsigned i)
@@ -141,7 +270,7 @@ static void cache_put(struct mapping mapping)
     while (!cache_has_room(mapping.size) && cache_used) {
         struct mapping out = cache_remove(0);
         hak_unlock(&hak_huge_lock);
-        hak_os_unmap(out.at, out.size);
+        unmap(out);
         hak_lock(&hak_huge_lock);
     }
     bool kept = cache_has_room(mapping.size);
@@ -153,18 +282,18 @@ static void cache_put(struct mapping mapping)
     }
     hak_unlock(&hak_huge_lock);
     if (!kept)
-        hak_os_unmap(mapping.at, mapping.size);
+        unmap(mapping);
 }
 
 size_t hak_huge_purge(size_t keep)
 {
-    size_t given = 0;
+    size_t given = stuck_unmap();
     hak_lock(&hak_huge_lock);
     while (cache_used && counts.cached > keep) {
         struct mapping out = cache_remove(0);
         hak_unlock(&hak_huge_lock);
-        hak_os_unmap(out.at, out.size);
-        given += out.size;
+        unmap(out);
+        given += out.size; /* their memory at least */
         hak_lock(&hak_huge_lock);
     }
     hak_unlock(&hak_huge_lock);
@@ -190,6 +319,13 @@ size_t hak_huge_decay(void)
 
 /* ---- blocks ---- */
 
+/* Under the lock. */
+static void trim_mapping(char *at, size_t size)
+{
+    if (size && !hak_os_unmap(at, size))
+        stuck_keep((struct mapping){at, size});
+}
+
 /* A new mapping, by way of a larger one if the kernel has to be told the alignment. */
 static char *map_aligned(size_t size, size_t align)
 {
@@ -200,10 +336,8 @@ static char *map_aligned(size_t size, size_t align)
         return NULL;
     char *block = (char *)hak_round_up((uintptr_t)at, align);
     char *end = at + size + align - hak_os_page;
-    if (block > at)
-        hak_os_unmap(at, (size_t)(block - at));
-    if (end > block + size)
-        hak_os_unmap(block + size, (size_t)(end - block) - size);
+    trim_mapping(at, (size_t)(block - at));
+    trim_mapping(block + size, (size_t)(end - block) - size);
     return block;
 }
 
@@ -224,6 +358,8 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
         return NULL;
     }
     struct mapping mapping = cache_take(size, align);
+    if (mapping.size == 0)
+        mapping = stuck_take(size, align);
     *zero = mapping.size == 0;
     if (mapping.size == 0) {
         /* The lock is kept, so that the room in the table stays; a page fault is no part of this. */
@@ -253,13 +389,10 @@ static struct mapping *block_at(const char *call, const void *p)
     struct mapping *mapping = find(p);
     if (HAK_LIKELY(mapping))
         return mapping;
-    for (unsigned i = 0; i < cache_used; i++)
-        if (cache[i].at == p)
-            hak_report_double_free(call, p, cache[i].size);
     for (size_t i = 0; i < table_size; i++)
-        if (table[i].at && (uintptr_t)p - (uintptr_t)table[i].at < table[i].size)
+        if (within(p, table[i]))
             hak_report_within(call, p, table[i].at, table[i].size);
-    hak_report_foreign(call, p);
+    report_no_block(call, p);
 }
 
 void hak_huge_free(const char *call, void *p)
@@ -267,6 +400,7 @@ void hak_huge_free(const char *call, void *p)
     hak_lock(&hak_huge_lock);
     struct mapping *found = block_at(call, p), mapping = *found;
     erase(found);
+    remember(mapping);
     counts.blocks--;
     counts.bytes -= mapping.size;
     hak_unlock(&hak_huge_lock);
@@ -299,6 +433,8 @@ void *hak_huge_resize(const char *call, void *p, size_t size)
         at = hak_os_remap(mapping.at, mapping.size, wanted = size, true);
     if (at) {
         erase(found);
+        if (at != mapping.at || wanted < mapping.size)
+            remember(mapping);
         insert((struct mapping){at, wanted});
         counts.bytes += wanted - mapping.size;
     }

@@ -77,6 +77,8 @@ void hak_os_complain(const char *text, size_t length);
 extern _Atomic long hak_os_calls;
 extern _Atomic long hak_os_fail_after;
 extern _Atomic int hak_os_fail_once;
+/* And hak_os_unmap() fails while this is not 0. */
+extern _Atomic int hak_os_fail_unmap;
 
 #pragma GCC visibility pop
 #endif

@@ -44,6 +44,7 @@ size_t hak_os_page;
 _Atomic long hak_os_calls;
 _Atomic long hak_os_fail_after = -1;
 _Atomic int hak_os_fail_once;
+_Atomic int hak_os_fail_unmap;
 
 /* The result, or the negated error number; errno stays as it was. */
 static long call(long number, long a, long b, long c, long d, long e, long f)
@@ -127,6 +128,8 @@ bool hak_os_commit(void *at, size_t size)
 
 bool hak_os_unmap(void *at, size_t size)
 {
+    if (HAK_UNLIKELY(hak_load(&hak_os_fail_unmap)))
+        return false;
     return !failed(call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0));
 }
 

@@ -98,15 +98,32 @@ __attribute__((noreturn)) void hak_report_inside(const char *call, const void *p
     hak_report_within(call, p, block, size);
 }
 
-__attribute__((noreturn)) void hak_report_foreign(const char *call, const void *p)
+__attribute__((noreturn)) static void no_block(const char *call, const void *p, const char *what)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);
     hak_text_string(&text, call);
     hak_text_string(&text, " of ");
     hak_text_hex(&text, (uintptr_t)p);
-    hak_text_string(&text, ", which libhakmem did not allocate");
+    hak_text_string(&text, what);
     end(&text, line);
+}
+
+__attribute__((noreturn)) void hak_report_dead(const char *call, const void *p)
+{
+    no_block(call, p, ", which is no block: freed before, or never allocated");
+}
+
+/* The state of a unit outlives its last use: a span that began there was a block.  Of a slab's blocks some may never
+ * have left it. */
+__attribute__((noreturn)) void hak_report_foreign(const char *call, const void *p)
+{
+    const struct hak_slab *unit = hak_unit_used(p);
+    if (unit && unit->class == HAK_ENTRY_LARGE && unit->back == 0 && unit->base == p)
+        hak_report_double_free(call, p, unit->units * HAK_UNIT);
+    if (unit)
+        hak_report_dead(call, p);
+    no_block(call, p, ", which libhakmem did not allocate");
 }
 
 __attribute__((noreturn)) void hak_report_size(const char *call, const void *p, size_t size, size_t block_size)

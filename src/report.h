@@ -15,7 +15,10 @@ __attribute__((noreturn)) void hak_report_double_free(const char *call, const vo
 /* The address lies in a slab or span, but no block begins there; or in this block. */
 __attribute__((noreturn)) void hak_report_inside(const char *call, const void *p);
 __attribute__((noreturn)) void hak_report_within(const char *call, const void *p, const void *block, size_t block_size);
+/* No block is there.  Says as much as the page map can tell: whether one began there, may have been there, or never. */
 __attribute__((noreturn)) void hak_report_foreign(const char *call, const void *p);
+/* No block is there, but there may have been one. */
+__attribute__((noreturn)) void hak_report_dead(const char *call, const void *p);
 __attribute__((noreturn)) void hak_report_size(const char *call, const void *p, size_t size, size_t block_size);
 
 /* Text without allocation, for the lines above and for malloc_stats: a buffer that keeps what fits. */

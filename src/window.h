@@ -40,7 +40,7 @@ struct hak_slab {
     uint16_t free;          /* how many bits are set */
     uint16_t first_word;    /* no word of `bits` before this one has a bit set */
     uint16_t capacity;
-    uint8_t class;
+    uint8_t class;  /* HAK_ENTRY_LARGE for a span */
     uint8_t list;   /* which list: enum hak_list in slab.h */
     uint32_t owner; /* number of the owning heap */
     uint8_t units;
@@ -139,6 +139,18 @@ HAK_INLINE uint32_t hak_entry_of(const void *p)
 {
     struct hak_window *window = hak_window_of(p);
     return window ? hak_load(hak_entry_at(window, p)) : HAK_ENTRY_NONE;
+}
+
+/* The unit that holds the address, if it is in a superslab that there is or was; NULL otherwise. */
+HAK_INLINE struct hak_slab *hak_unit_used(const void *p)
+{
+    struct hak_window *window = hak_window_of(p);
+    if (!window)
+        return NULL;
+    size_t unit = ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT;
+    struct hak_chunk *chunk = hak_load_acquire(&window->chunks[unit / HAK_CHUNK_UNITS]);
+    struct hak_slab *slab = chunk ? &chunk->slabs[unit % HAK_CHUNK_UNITS] : NULL;
+    return slab && slab->super ? slab : NULL;
 }
 
 /* The slab or span that holds the address; only where the page map has an entry. */

@@ -22,17 +22,6 @@ static int about(size_t a, size_t b)
     return difference <= b / 33 + 64 * TEST_KIB;
 }
 
-static size_t resident_bytes(void)
-{
-    unsigned long total = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file)
-        return 0;
-    int fields = fscanf(file, "%lu %lu", &total, &resident);
-    fclose(file);
-    return fields == 2 ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 enum { MOST = 400000 };
 static void *blocks[MOST];
 

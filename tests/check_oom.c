@@ -293,6 +293,46 @@ START_TEST(test_threads_without_memory)
 }
 END_TEST
 
+/*
+ * The kernel may have to divide a mapping in order to unmap a part, and at its limit of mappings it refuses.  Then the
+ * memory goes back all the same, and the addresses serve again.
+ */
+START_TEST(test_unmap_refused)
+{
+    size_t address_space = 0, resident = resident_bytes();
+    atomic_store(&hak_os_fail_unmap, 1);
+    for (size_t round = 0; round < 200; round++) {
+        enum { AT_ONCE = 8 };
+        unsigned char *got[AT_ONCE];
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            size_t size = (3 + i) * TEST_MIB;
+            got[i] = i % 2 ? hakmem_aligned_alloc(4 * TEST_MIB, size) : hakmem_calloc(1, size);
+            NEED(got[i], "block %zu in round %zu", i, round);
+            NEED(i % 2 || first_nonzero(got[i], size) == SIZE_MAX, "calloc is not zero in round %zu", round);
+            pattern_fill(got[i], size, i);
+        }
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            NEED(pattern_check(got[i], (3 + i) * TEST_MIB, i) == SIZE_MAX, "block %zu in round %zu", i, round);
+            hakmem_free(got[i]);
+        }
+        hakmem_malloc_trim(0);
+        if (round == 100)
+            address_space = test_statm(0);
+    }
+    NEED(TEST_SANITIZER || resident_bytes() < resident + 4 * TEST_MIB, "%zu bytes resident, %zu before",
+         resident_bytes(), resident);
+    NEED(test_statm(0) <= address_space + 64 * TEST_MIB, "%zu bytes of addresses, %zu after half of it", test_statm(0),
+         address_space);
+    /* When the kernel can again, trim gives the addresses back, too. */
+    atomic_store(&hak_os_fail_unmap, 0);
+    address_space = test_statm(0);
+    NEED(hakmem_malloc_trim(0) == 1, "malloc_trim gives nothing back");
+    NEED(test_statm(0) + 50 * TEST_MIB < address_space, "%zu bytes of addresses after trim, %zu before", test_statm(0),
+         address_space);
+    hak_verify();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("oom");
@@ -300,5 +340,6 @@ int main(void)
     tcase_add_loop_test(tcase, test_every_single_call, 0, 2);
     tcase_add_loop_test(tcase, test_on_and_off, 0, 4);
     tcase_add_test(tcase, test_threads_without_memory);
+    tcase_add_test(tcase, test_unmap_refused);
     return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #ifndef HAKMEM_TESTS_COMMON_H
 #define HAKMEM_TESTS_COMMON_H
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -65,6 +66,25 @@ static inline unsigned test_patience(unsigned seconds)
         seconds *= 4;
     return seconds;
 }
+
+/* A figure of /proc/self/statm in bytes, 0 for the address space, 1 for what of it is resident; 0 without /proc.  By
+ * open and read, as stdio would allocate. */
+static inline size_t test_statm(int field)
+{
+    char text[128] = "";
+    char *at = text;
+    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? 0 : read(file, text, sizeof(text) - 1);
+    if (file >= 0)
+        close(file);
+    if (got <= 0)
+        return 0;
+    for (; field > 0; field--)
+        strtoul(at, &at, 10);
+    return strtoul(at, &at, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static inline size_t resident_bytes(void) { return test_statm(1); }
 
 /* xorshift64*: fast, and the same on every machine for the same seed. */
 static inline uint64_t test_random(uint64_t *state)

@@ -15,17 +15,6 @@ static void need(int good) { atomic_fetch_add(&problems, !good); }
 
 static long more(size_t now, size_t before) { return (long)now - (long)before; }
 
-static size_t resident_bytes(void)
-{
-    unsigned long total = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file)
-        return 0;
-    int fields = fscanf(file, "%lu %lu", &total, &resident);
-    fclose(file);
-    return fields == 2 ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 /*
  * Whether memory was given back: no more is resident than `allowed` above what was before.  Addresses may stay with
  * the process; a sanitizer's shadow and quarantine are resident too, and then there is nothing to say.

@@ -40,10 +40,10 @@ static inline void expect_double_free(void *block)
     expect("hakmem: double free of %p (block of %zu bytes)", block, hakmem_malloc_usable_size(block));
 }
 
-/* For blocks whose memory may have gone back to the kernel: what was there is then not known any more. */
-static inline void or_expect_foreign(const char *call, const void *block)
+/* For small blocks whose slab is gone: which of its blocks the program has had is then not known any more. */
+static inline void or_expect_dead(const char *call, const void *block)
 {
-    or_expect("hakmem: %s of %p, which libhakmem did not allocate", call, block);
+    or_expect("hakmem: %s of %p, which is no block: freed before, or never allocated", call, block);
 }
 
 /* A pointer the compiler knows nothing of: it warns of some kinds of misuse, rightly, and cannot be told otherwise. */
