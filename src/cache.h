@@ -68,6 +68,8 @@ struct hak_thread {
     /* Under HAK_RANK_POOL (pool.c): */
     struct hak_thread *next_free;
     const void *tls; /* the owner's hak_tls, which tells threads apart */
+    uint32_t process, thread; /* the owner's numbers, by which pool.c notices that it has ended unseen */
+    struct hak_thread *next_made;
     enum hak_cache_state state;
     /* Under HAK_RANK_POOL and the heap's lock: the list of those with the same heap. */
     struct hak_thread *next_of_heap;

@@ -53,6 +53,12 @@ size_t hak_os_address_limit(void);
 /* How many processors this process may run on. */
 unsigned hak_os_cpus(void);
 
+/* Numbers of this process and this thread. */
+uint32_t hak_os_process(void);
+uint32_t hak_os_thread(void);
+/* Whether this process surely has no such thread (any more). */
+bool hak_os_thread_is_gone(uint32_t process, uint32_t thread);
+
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
 /* The same for some time only, if `milliseconds` is not 0. */
 void hak_os_wait_for(_Atomic uint32_t *word, uint32_t value, unsigned milliseconds);

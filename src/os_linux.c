@@ -207,6 +207,21 @@ unsigned hak_os_cpus(void)
     return HAK_MAX(cpus, 1);
 }
 
+uint32_t hak_os_process(void)
+{
+    return (uint32_t)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+uint32_t hak_os_thread(void)
+{
+    return (uint32_t)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+bool hak_os_thread_is_gone(uint32_t process, uint32_t thread)
+{
+    return call(SYS_tgkill, process, thread, 0, 0, 0, 0) == -ESRCH;
+}
+
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value)
 {
     call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the list of free
- * caches, guarded by hak_pool_lock (HAK_RANK_POOL); the table is read without it.  Calls heap.h, cache.h, meta.h, os.h.
+ * pool.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the lists of all and
+ * of the free caches, guarded by hak_pool_lock (HAK_RANK_POOL); the table is read without it.  Calls heap.h, cache.h,
+ * meta.h, os.h.
  *
  * Each thread has a heap to itself until there are four for every processor; further threads share, each taking the
  * heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of every class
@@ -16,6 +17,7 @@
 
 #define HEAPS_PER_CPU 4u
 #define HEAPS_MAX 16384u
+#define RECLAIM_LOOKS 8u
 
 struct hak_lock hak_pool_lock = HAK_LOCK_INIT(HAK_RANK_POOL);
 struct hak_heap *hak_commons;
@@ -35,7 +37,9 @@ static _Atomic uint32_t heap_count;
 static uint32_t heaps_wanted;           /* for the processors there are, and the commons */
 static _Atomic uint32_t heaps_deserted; /* how many have no thread, but for the commons */
 static struct hak_thread *free_caches;
-static struct hak_thread *first_made;
+static struct hak_thread *first_made, *last_made; /* all caches there are, linked through next_made */
+static unsigned caches_made;
+static struct hak_thread *reclaim_next; /* of these, the one that was looked at last */
 static _Atomic unsigned thread_count;
 
 uint32_t hak_heap_count(void)
@@ -91,8 +95,12 @@ static struct hak_thread *create_cache(void)
     thread->cache.window_base = hak_window_first.base;
     thread->cache.window_units = hak_window_first.units;
     thread->cache.window_map = hak_window_first.map;
-    if (!first_made)
+    if (last_made)
+        last_made->next_made = thread;
+    else
         first_made = thread;
+    last_made = thread;
+    caches_made++;
     return thread;
 }
 
@@ -141,34 +149,10 @@ bool hak_pool_start(void)
     return hak_commons != NULL;
 }
 
-struct hak_thread *hak_pool_acquire(void)
+void hak_pool_abandon(void)
 {
-    hak_lock(&hak_pool_lock);
-    /* The main thread may have had a cache before its variables were set once more (see thread.h). */
-    struct hak_thread *thread = first_made;
-    if (thread && thread->state == HAK_CACHE_BOUND && thread->tls == &hak_tls) {
-        hak_unlock(&hak_pool_lock);
-        return thread;
-    }
-    struct hak_heap *heap = choose_heap();
-    thread = free_caches;
-    if (!heap || (!thread && !(thread = create_cache()))) {
-        hak_unlock(&hak_pool_lock);
-        return NULL;
-    }
-    if (thread == free_caches)
-        free_caches = thread->next_free;
-    if (thread->state == HAK_CACHE_STALE) {
-        hak_cache_salvage(thread);
-        leave_heap(thread);
-    }
-    hak_cache_reset(thread);
-    join_heap(thread, heap);
-    add_thread(heap);
-    thread->tls = &hak_tls;
-    thread->state = HAK_CACHE_BOUND;
-    hak_unlock(&hak_pool_lock);
-    return thread;
+    hak_commons = NULL;
+    hak_store(&heap_count, 0);
 }
 
 /* The cache is nobody's any more. */
@@ -179,6 +163,68 @@ static void set_free(struct hak_thread *thread, enum hak_cache_state state)
     thread->state = state;
     thread->next_free = free_caches;
     free_caches = thread;
+}
+
+/* What a thread that is no more has left in its cache. */
+static void salvage(struct hak_thread *thread)
+{
+    hak_cache_salvage(thread);
+    leave_heap(thread);
+}
+
+/*
+ * A thread that first allocates in its last round of destructors (PTHREAD_DESTRUCTOR_ITERATIONS) has a cache and nobody
+ * who takes it back.  So before a new one is made, a few are looked at, in turn, whether their threads still exist.
+ * Only those of threads that began in this process: what a raw clone(2) copied is not known by these numbers.
+ */
+static void reclaim(void)
+{
+    uint32_t process = hak_os_process();
+    for (unsigned left = HAK_MIN(RECLAIM_LOOKS, caches_made); left; left--) {
+        reclaim_next = reclaim_next && reclaim_next->next_made ? reclaim_next->next_made : first_made;
+        if (reclaim_next->state == HAK_CACHE_BOUND && reclaim_next->process == process &&
+            hak_os_thread_is_gone(process, reclaim_next->thread)) {
+            set_free(reclaim_next, HAK_CACHE_FREE);
+            salvage(reclaim_next);
+        }
+    }
+}
+
+static void set_owner(struct hak_thread *thread)
+{
+    thread->tls = &hak_tls;
+    thread->process = hak_os_process();
+    thread->thread = hak_os_thread();
+}
+
+struct hak_thread *hak_pool_acquire(void)
+{
+    hak_lock(&hak_pool_lock);
+    /* The main thread may have had a cache before its variables were set once more (see thread.h). */
+    struct hak_thread *thread = first_made;
+    if (thread && thread->state == HAK_CACHE_BOUND && thread->tls == &hak_tls) {
+        hak_unlock(&hak_pool_lock);
+        return thread;
+    }
+    struct hak_heap *heap = choose_heap();
+    if (!free_caches)
+        reclaim();
+    thread = free_caches;
+    if (!heap || (!thread && !(thread = create_cache()))) {
+        hak_unlock(&hak_pool_lock);
+        return NULL;
+    }
+    if (thread == free_caches)
+        free_caches = thread->next_free;
+    if (thread->state == HAK_CACHE_STALE)
+        salvage(thread);
+    hak_cache_reset(thread);
+    join_heap(thread, heap);
+    add_thread(heap);
+    set_owner(thread);
+    thread->state = HAK_CACHE_BOUND;
+    hak_unlock(&hak_pool_lock);
+    return thread;
 }
 
 void hak_pool_release(struct hak_thread *thread)
@@ -194,8 +240,10 @@ void hak_pool_release(struct hak_thread *thread)
         hak_heap_drain(heap);
 }
 
-void hak_pool_orphan_all(const struct hak_thread *mine)
+void hak_pool_orphan_all(struct hak_thread *mine)
 {
+    if (mine)
+        set_owner(mine);
     for (uint32_t number = 2; number <= hak_heap_count(); number++)
         for (struct hak_thread *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
             if (thread != mine && thread->state == HAK_CACHE_BOUND)

@@ -14,6 +14,8 @@ extern struct hak_heap *hak_commons;
 
 /* Creates the commons.  False when memory is out. */
 bool hak_pool_start(void);
+/* As if nothing had been created: see init.h. */
+void hak_pool_abandon(void);
 /* A cache and a heap for the calling thread.  NULL when memory is out. */
 struct hak_thread *hak_pool_acquire(void);
 /* Empties what the exiting thread holds, and keeps it for the next. */
@@ -24,7 +26,7 @@ unsigned hak_pool_threads(void);
 uint32_t hak_heap_count(void);
 struct hak_heap *hak_heap_numbered(uint32_t number);
 /* After a fork, in the child: every cache but `mine` becomes stale. */
-void hak_pool_orphan_all(const struct hak_thread *mine);
+void hak_pool_orphan_all(struct hak_thread *mine);
 /* Moves one slab of the class with free blocks from a heap without threads to `heap`, whose lock is held. */
 bool hak_pool_adopt_slab(struct hak_heap *heap, unsigned class);
 #pragma GCC visibility pop

@@ -14,7 +14,8 @@
 #define THREADS test_scale(2000)
 #define SIZES 8
 
-static pthread_key_t early_key, late_key, lazy_key;
+static pthread_key_t early_key, late_key, lazy_key, last_key;
+static char last_rounds[PTHREAD_DESTRUCTOR_ITERATIONS + 1];
 static atomic_long rounds, problems;
 static _Atomic(void *) left_over[512];
 
@@ -109,6 +110,23 @@ static void *lazy_thread(void *unused)
     return unused;
 }
 
+/* A thread whose first use of the allocator is in its last round of destructors: nothing of libc's tells anybody
+ * afterwards that it has ended. */
+static void last_destroy(void *argument)
+{
+    char *round = argument;
+    if (++round < last_rounds + PTHREAD_DESTRUCTOR_ITERATIONS)
+        pthread_setspecific(last_key, round);
+    else
+        lazy_destroy(NULL);
+}
+
+static void *last_thread(void *unused)
+{
+    pthread_setspecific(last_key, last_rounds);
+    return unused;
+}
+
 static void make_early_key(int argc, char **argv, char **environment)
 {
     (void)argc;
@@ -156,8 +174,10 @@ int main(void)
     tap_watchdog(60);
     pthread_key_create(&late_key, destroy);
     pthread_key_create(&lazy_key, lazy_destroy);
+    pthread_key_create(&last_key, last_destroy);
     run(thread, test_scale(1000));
     run(lazy_thread, test_scale(1000));
+    run(last_thread, test_scale(1000));
     free_left_over();
     malloc_trim(0);
     size_t live = live_bytes(), held = held_bytes();
@@ -171,6 +191,14 @@ int main(void)
     malloc_trim(0);
     tap_ok(!HAK_STATS || live_bytes() < live + 65536, "%zu bytes live, %zu before", live_bytes(), live);
     tap_ok(held_bytes() < held + 24 * TEST_MIB, "%zu bytes held, %zu before", held_bytes(), held);
+
+    unsigned long count = test_scale(20000);
+    size_t resident = resident_bytes();
+    run(last_thread, count);
+    free_left_over();
+    malloc_trim(0);
+    tap_ok(!HAK_STATS || live_bytes() < live + 65536, "%zu bytes live after %lu threads' last rounds", live_bytes(), count);
+    tap_ok(resident_bytes() < resident + 24 * TEST_MIB, "%zu bytes resident, %zu before", resident_bytes(), resident);
 
     /* In a static program pthread_exit needs a library that it does not have. */
     if (getauxval(AT_BASE) == 0)
