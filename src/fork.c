@@ -76,5 +76,17 @@ void hak_fork_start(void)
     static _Atomic uint32_t registered;
     if (HAK_LIKELY(hak_load(&registered)) || atomic_exchange(&registered, 1))
         return;
-    pthread_atfork(before, in_parent, in_child);
+    /* If there is no memory for it, the next thread that comes tries again. */
+    if (pthread_atfork(before, in_parent, in_child))
+        hak_store(&registered, 0);
+}
+
+static void forget(struct hak_lock *lock)
+{
+    atomic_store(&lock->state, 0);
+}
+
+void hak_fork_forget(void)
+{
+    for_each_lock(forget);
 }

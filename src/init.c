@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, window.h,
- * pool.h and thread.c.
+ * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, meta.h,
+ * window.h, pool.h, fork.c and thread.c.
  */
 #include "init.h"
 
+#include "meta.h"
 #include "os.h"
 #include "pool.h"
 #include "purge.h"
@@ -24,20 +25,33 @@ static bool start(void)
     return hak_pool_start() && hak_thread_start();
 }
 
+/* Whatever the parent's thread was in the midst of stays as it is and is not used. */
+static void abandon(void)
+{
+    hak_fork_forget();
+    hak_meta_abandon();
+    hak_pool_abandon();
+    hak_window_first.units = 0;
+}
+
 bool hak_start_slow(void)
 {
-    for (;;) {
-        uint32_t state = HAK_COLD_START;
-        if (atomic_compare_exchange_strong(&hak_init_state, &state, HAK_STARTING)) {
-            bool started = start();
-            hak_store_release(&hak_init_state, started ? HAK_READY : HAK_COLD_START);
-            hak_os_wake(&hak_init_state, INT32_MAX);
-            return started;
+    uint32_t starting = HAK_STARTING(hak_os_process()), state;
+    while ((state = hak_load_acquire(&hak_init_state)) != HAK_READY) {
+        if (state == starting) {
+            hak_os_wait(&hak_init_state, starting);
+            continue;
         }
-        if (state == HAK_READY)
-            return true;
-        hak_os_wait(&hak_init_state, HAK_STARTING);
+        if (!atomic_compare_exchange_strong(&hak_init_state, &state, starting))
+            continue;
+        if (state != HAK_COLD_START)
+            abandon();
+        bool started = start();
+        hak_store_release(&hak_init_state, started ? HAK_READY : HAK_COLD_START);
+        hak_os_wake(&hak_init_state, INT32_MAX);
+        return started;
     }
+    return true;
 }
 
 /* Nothing depends on it having run: it only moves the start out of the first allocation where constructors do run

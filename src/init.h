@@ -8,7 +8,8 @@
  *   COLD      nothing exists.  All variables are zero or constant, the hot paths' magazines are hak_cache_none's
  *   STARTING  one thread, the one that changed COLD to this, makes the first window, the commons and the key whose
  *             destructor sees threads exit.  None of that allocates, reads the environment or takes a lock of libc's.
- *             Other threads wait
+ *             Other threads wait.  The value names the process: in the child of a fork in that moment nobody goes on
+ *             with it, and the first thread that finds so starts afresh
  *   READY     for ever.  If memory was out, back to COLD: the call fails with ENOMEM, and the next one tries again
  *
  * What may allocate (the registration for fork) is done by the first thread that has a heap, after READY and without
@@ -20,7 +21,8 @@
 #include "atomics.h"
 #include "base.h"
 
-enum hak_init_state { HAK_COLD_START, HAK_STARTING, HAK_READY };
+enum hak_init_state { HAK_COLD_START, HAK_READY };
+#define HAK_STARTING(process) ((process) << 2 | 2) /* process numbers have 22 bits */
 
 #pragma GCC visibility push(hidden)
 extern _Atomic uint32_t hak_init_state;
@@ -30,6 +32,8 @@ bool hak_start_slow(void);
 bool hak_thread_start(void);
 /* Registers for fork, once. */
 void hak_fork_start(void);
+/* In the child of a fork before there were handlers for it: nobody holds a lock. */
+void hak_fork_forget(void);
 #pragma GCC visibility pop
 
 HAK_INLINE bool hak_ready(void)

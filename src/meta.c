@@ -87,6 +87,13 @@ void hak_meta_free(void *p, size_t size)
     hak_unlock(&hak_meta_lock);
 }
 
+void hak_meta_abandon(void)
+{
+    memset(pieces, 0, sizeof pieces);
+    block = NULL;
+    block_left = 0;
+}
+
 size_t hak_meta_held(void)
 {
     return hak_load(&held);

@@ -15,6 +15,8 @@
 extern struct hak_lock hak_meta_lock;
 void *hak_meta_alloc(size_t size);
 void hak_meta_free(void *p, size_t size);
+/* Uses none of it further, whatever state its lists are in: see init.h. */
+void hak_meta_abandon(void);
 /* Bytes held from the kernel for structures. */
 size_t hak_meta_held(void);
 #pragma GCC visibility pop

@@ -45,7 +45,13 @@ static struct hak_thread *attach(void)
     hak_tls.delta = (char *)&thread->cache - (char *)&hak_cache_none;
     hak_tls.state = HAK_THREAD_ATTACHED;
     /* These two may allocate, from the cache that there is now. */
-    pthread_setspecific(key, thread);
+    if (pthread_setspecific(key, thread)) {
+        /* Nobody would tell of the thread's end: it stays without until there is memory for this, too. */
+        hak_tls.state = HAK_THREAD_NEW;
+        hak_tls.delta = 0;
+        hak_pool_release(thread);
+        return NULL;
+    }
     hak_fork_start();
     return thread;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * first_race.c - the first call of the process comes from 64 threads at once, with ten different functions.  Linked
- * with the core library: pthread_create would make the first call otherwise.
+ * first_race.c - the first call of the process comes from 64 threads at once, with ten different functions; and another
+ * thread forks in the midst of it.  Linked with the core library: pthread_create would make the first call otherwise.
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -90,19 +91,96 @@ static int race(void)
     return atomic_load(&problems) != 0;
 }
 
-static int rounds, failed;
+/* The start calls this, and it returns when another thread has forked. */
+static atomic_int starting, may_go_on = 1;
+
+int pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
+{
+    int (*real)(pthread_key_t *, void (*)(void *)) = dlsym(RTLD_NEXT, "pthread_key_create");
+    atomic_store(&starting, 1);
+    while (!atomic_load(&may_go_on))
+        sched_yield();
+    return real(key, destructor);
+}
+
+static void *allocate(void *unused)
+{
+    (void)unused;
+    for (size_t size = 1; size < 5000000; size *= 3) {
+        void *block = hakmem_calloc(1, size);
+        if (!block || first_nonzero(block, size) != SIZE_MAX)
+            atomic_fetch_add(&problems, 1);
+        hakmem_free(block);
+    }
+    return NULL;
+}
+
+static int in_threads(int count)
+{
+    pthread_t threads[THREADS];
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&threads[i], NULL, allocate, NULL))
+            return 2;
+    for (int i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    hak_verify();
+    return atomic_load(&problems) != 0;
+}
+
+/* Nobody goes on with the start in the child: whoever comes first there must do it, and so in the child's child. */
+static int fork_in_the_start(void)
+{
+    pthread_t starter;
+    int status;
+    alarm(test_patience(20));
+    atomic_store(&may_go_on, 0);
+    if (pthread_create(&starter, NULL, allocate, NULL))
+        return 2;
+    while (!atomic_load(&starting))
+        sched_yield();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(test_patience(20));
+        atomic_store(&may_go_on, 1);
+        status = in_threads(4);
+        child = fork();
+        if (child == 0)
+            _exit(in_threads(4));
+        if (status)
+            _exit(status);
+    } else {
+        atomic_store(&may_go_on, 1);
+        pthread_join(starter, NULL);
+    }
+    return child < 0 || waitpid(child, &status, 0) < 0 || status || atomic_load(&problems);
+}
+
+static int rounds, failed, forked, forks_failed;
+
+static int in_child(int (*function)(void))
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(function());
+    return child < 0 || waitpid(child, &status, 0) < 0 ? -1 : status;
+}
 
 static void run_all(void)
 {
-    int status;
     rounds = (int)test_scale(400);
     for (int i = 0; i < rounds; i++) {
-        pid_t child = fork();
-        if (child == 0)
-            _exit(race());
-        if (child < 0 || waitpid(child, &status, 0) < 0 || status) {
+        int status = in_child(race);
+        if (status) {
             tap_note("round %d: status %#x", i, (unsigned)status);
             failed++;
+        }
+    }
+    for (; forked < (int)test_scale(100) && !forks_failed && !TEST_SANITIZER; forked++) {
+        int status = in_child(fork_in_the_start);
+        if (status) {
+            tap_note("fork %d: status %#x", forked, (unsigned)status);
+            forks_failed++;
         }
     }
 }
@@ -132,5 +210,10 @@ int main(void)
         run_all();
     }
     tap_ok(rounds > 0 && failed == 0, "%d times 64 threads made the first call, %d failed", rounds, failed);
+    if (TEST_SANITIZER)
+        tap_skip("a fork in the midst of the first call", "a sanitizer has threads of its own");
+    else
+        tap_ok(forked > 0 && forks_failed == 0, "%d times a thread forked in the midst of it, %d failed", forked,
+               forks_failed);
     return tap_end();
 }
