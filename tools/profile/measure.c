@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmem-measure FD PRELOAD PROGRAM [ARGUMENT...] - runs PROGRAM once and writes what it cost to the descriptor FD:
+ * measure FD PRELOAD PROGRAM [ARGUMENT...] - runs PROGRAM once and writes what it cost to the descriptor FD:
  *
  *     WALL_NS USER_US SYS_US MAXRSS_KIB MINFLT MAJFLT NVCSW NIVCSW WAIT_STATUS
  *
@@ -9,7 +9,7 @@
  * Why not from Python: Linux lets a process inherit the peak memory of whoever executes it, so that under an
  * interpreter no program would ever seem to need less than the interpreter itself.  This one needs next to nothing.
  *
- * hakmem-measure clock - prints the processor's clock in Hz, as measured: a virtual machine's kernel often knows only
+ * measure clock - prints the processor's clock in Hz, as measured: a virtual machine's kernel often knows only
  * the nominal one.
  *
  * A signal sent to this process by kill(2) goes on to the program; one from the terminal has reached it already.
@@ -89,13 +89,13 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc < 4) {
-        fputs("usage: hakmem-measure FD PRELOAD PROGRAM [ARGUMENT...]\n       hakmem-measure clock\n", stderr);
+        fputs("usage: measure FD PRELOAD PROGRAM [ARGUMENT...]\n       measure clock\n", stderr);
         return 2;
     }
     int out = atoi(argv[1]);
     (void)fcntl(out, F_SETFD, FD_CLOEXEC);
     if (argv[2][0] ? setenv("LD_PRELOAD", argv[2], 1) : unsetenv("LD_PRELOAD")) {
-        perror("hakmem-measure: LD_PRELOAD");
+        perror("measure: LD_PRELOAD");
         return 1;
     }
 

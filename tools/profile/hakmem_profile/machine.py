@@ -33,7 +33,7 @@ def _cpuinfo():
 
 
 def measured_clock(measure):
-    """The clock in Hz as hakmem-measure finds it; None without that helper."""
+    """The clock in Hz as the helper measure finds it; None without that helper."""
     if not measure:
         return None
     try:

@@ -136,7 +136,7 @@ class Runner:
     def __init__(self, program, guard, measure=None):
         self.program = program
         self.guard = guard
-        self.measure = measure  # path of hakmem-measure; None: this process measures, peak memory is then unsure
+        self.measure = measure  # path of measure, the helper; None: this process measures, peak memory is then unsure
         self.input = Input()
 
     def show(self, allocator, before=(), extra_environment=None):

@@ -223,7 +223,7 @@ def assemble(options, paths, m, everybody, program, where, tools, linked):
     quality += _simulation_notes(m, own, e, options, where)
     if not paths["measure"]:
         quality.append(
-            "hakmem-measure is not installed: peak memory below that of the Python interpreter reads as the "
+            "The helper `measure` is not installed: peak memory below that of the Python interpreter reads as the "
             "interpreter's."
         )
     if linked:
