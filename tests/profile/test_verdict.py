@@ -174,6 +174,14 @@ class Cases(unittest.TestCase):
         """threads that wait for one another 20000 times a second"""
         self.judged("locks", evidence(voluntary_switches=20000, futex_calls=30000, user=0.4, sys=0.07))
 
+    def test_locks_without_a_share(self):
+        """busy threads that switch, and no table of functions: the share is not known, and the text says no number"""
+        waits = {"voluntary_switches": 90000, "futex_calls": 90000, "lock_share": None}
+        e = evidence(user=1.5, sys=0.2, instructions=5.4e9, **waits)
+        result = self.judged("locks", e)
+        self.assertIsNone(next(c for c in result.cases if c.id == "locks").share)
+        self.assertTrue(result.text.startswith("Threads wait for one another."), result.text)
+
     def test_waiting_for_others_is_no_lock(self):
         """a server that waits for its clients switches as often, but makes no futex calls"""
         e = evidence(voluntary_switches=20000, futex_calls=4, user=0.4, sys=0.07)

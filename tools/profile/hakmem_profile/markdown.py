@@ -3,6 +3,7 @@
 
 from .figures import count, percent, seconds, significant, size
 from .functions import GROUPS
+from .strace import commonest
 
 MARK = {True: "[x]", False: "[ ]", None: "[?]"}
 STATE = {"holds": "**holds**", "fails": "does not hold", "open": "open"}
@@ -248,10 +249,7 @@ def _calls(d):
     if not d["system_calls"]:
         return None
     names = list(d["system_calls"])
-    calls = sorted(
-        {c for name in names for c in d["system_calls"][name]["calls"]},
-        key=lambda c: -max(d["system_calls"][n]["calls"].get(c, 0) for n in names),
-    )[:15]
+    calls = commonest(d["system_calls"])
     rows = [[f"`{c}`"] + [count(d["system_calls"][n]["calls"].get(c, 0)) for n in names] for c in calls]
     rows.append(["all"] + [count(d["system_calls"][n]["total"]) for n in names])
     return "## System calls\n\n" + _table(["call"] + names, rows)

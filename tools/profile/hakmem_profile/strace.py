@@ -39,3 +39,9 @@ def parse(text, source):
     if result["total"] is None:
         raise InputError(source, len(lines), "truncated: the table ends before its total")
     return result
+
+
+def commonest(tables, most=15):
+    """The calls that any of the tables ({name: as from parse}) has most of, the commonest first."""
+    calls = {call for table in tables.values() for call in table["calls"]}
+    return sorted(calls, key=lambda call: -max(table["calls"].get(call, 0) for table in tables.values()))[:most]

@@ -7,6 +7,7 @@ from html import escape
 from . import svg
 from .figures import count, percent, seconds, significant, size
 from .functions import GROUPS
+from .strace import commonest
 
 STYLES = {
     "instructions": "c1",
@@ -392,10 +393,7 @@ def _calls(d):
     if not d["system_calls"]:
         return None
     names = list(d["system_calls"])
-    calls = sorted(
-        {c for name in names for c in d["system_calls"][name]["calls"]},
-        key=lambda c: -max(d["system_calls"][n]["calls"].get(c, 0) for n in names),
-    )[:15]
+    calls = commonest(d["system_calls"])
     rows = [
         [(f"<code>{escape(c)}</code>",)] + [count(d["system_calls"][n]["calls"].get(c, 0)) for n in names]
         for c in calls
