@@ -197,7 +197,8 @@ int main(void)
     run(last_thread, count);
     free_left_over();
     malloc_trim(0);
-    tap_ok(!HAK_STATS || live_bytes() < live + 65536, "%zu bytes live after %lu threads' last rounds", live_bytes(), count);
+    tap_ok(!HAK_STATS || live_bytes() < live + 65536, "%zu bytes live after %lu threads' last rounds", live_bytes(),
+           count);
     tap_ok(resident_bytes() < resident + 24 * TEST_MIB, "%zu bytes resident, %zu before", resident_bytes(), resident);
 
     /* In a static program pthread_exit needs a library that it does not have. */
