@@ -258,6 +258,29 @@ class Command(unittest.TestCase):
         self.assertEqual(self.report()["comparison"], [])
         self.assertLess(time.monotonic() - begin, 30)
 
+    def test_hung_up(self):
+        """SIGHUP, as from a terminal that is closed"""
+        status, errors = self.interrupt(signal.SIGHUP, lambda: self.started(2))
+        self.assertEqual(status, 129, errors)
+        self.assertTrue(self.report()["partial"])
+
+    def test_interrupted_before_it_begins(self):
+        """standard input does not end, and must be read before the first run: there is nothing to report yet"""
+        child = subprocess.Popen([*self.command, "--out", self.out, "--", "true"], env=self.environment,
+                                 cwd=self.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        for _ in range(600):
+            if os.path.exists(os.path.join(self.out, "raw")):
+                break
+            time.sleep(0.05)
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        status = child.wait(30)
+        errors = child.stderr.read()
+        child.stdin.close()
+        child.stderr.close()
+        self.assertEqual(status, -signal.SIGINT, errors)
+        self.assertEqual(errors, "")
+
     def test_terminal(self):
         """on a terminal it says what it does, and clears that before the program writes"""
         master, slave = pty.openpty()

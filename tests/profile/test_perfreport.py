@@ -82,6 +82,12 @@ class PerfReport(InputErrors):
         number = next(n for n, line in enumerate(lines, 1) if "unified_cache_push" in line)
         self.refused(parse, "\n".join(lines[: number - 1] + ["     3.8"]), number, "not a row")
 
+    def test_cut_between_rows(self):
+        """a table that ends after its first rows, with less than half of the time"""
+        lines = fixture("seed-perf-report.txt").splitlines()
+        self.refused(parse, "\n".join(lines[:12]), 12, "truncated")
+        self.assertEqual(len(parse("\n".join(lines[:14]), "x")[0].rows), 3)
+
     def test_too_much(self):
         """shares of more than all there is, as when tables of several runs were put together"""
         text = fixture("seed-perf-report.txt").replace("20.87%", "80.87%")

@@ -174,6 +174,12 @@ class Cases(unittest.TestCase):
         """threads that wait for one another 20000 times a second"""
         self.judged("locks", evidence(voluntary_switches=20000, futex_calls=30000, user=0.4, sys=0.07))
 
+    def test_cut_table(self):
+        """a table of functions that is not all: the confidence falls, and says why"""
+        whole, cut = verdict.judge(evidence(listed=0.99)), verdict.judge(evidence(listed=0.76))
+        self.assertLess(cut.confidence, whole.confidence)
+        self.assertTrue(any("76.0 %" in text for _, text in cut.reasons), cut.reasons)
+
     def test_locks_without_a_share(self):
         """busy threads that switch, and no table of functions: the share is not known, and the text says no number"""
         waits = {"voluntary_switches": 90000, "futex_calls": 90000, "lock_share": None}

@@ -197,9 +197,9 @@ def _profile(options, program, paths):
 
     where, tools = machine.describe(paths["measure"]), machine.tools()
     guard = Guard()
-    guard.install()
     m = session.Measurement(where)
-    runner = Runner(program, guard, paths["measure"])
+    runner = Runner(program, guard, paths["measure"])  # reads standard input; until it is there a signal just ends this
+    guard.install()
     collector = collect.Collector(runner, os.path.abspath(raw), m.notes)
     progress = Progress(session.steps(options, tools, len(everybody)))
     partial = False

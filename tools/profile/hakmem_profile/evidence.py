@@ -53,6 +53,7 @@ class Evidence:
     page_work_share: float = None
     lock_share: float = None
     samples: int = None
+    listed: float = None  # how much of the time the table of functions accounts for, where that may not be all
     miss_samples: int = None
     # Where the events of each kind happen: {"mispredictions": {"allocator": share, "first": name, "first_share": ..}}
     places: dict = field(default_factory=dict)

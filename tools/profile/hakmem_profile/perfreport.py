@@ -3,7 +3,7 @@
 
 Columns are found by perf's own header, so any --sort that has a symbol will do; call graphs between the rows are passed
 over; numbers may be in any locale; -t SEPARATOR is understood.  A row without a share or a symbol is an error with its
-line, and so is a table that ends in the middle of a row.
+line, and so is a table that ends in the middle of a row, or of which less than half is there.
 """
 
 import re
@@ -21,6 +21,10 @@ SEPARATED = re.compile(r"^# *(?:Overhead|Children)([;,|\t~:])")
 ADDRESS = re.compile(r"^(?:0x)?[0-9a-f]{4,16}$")
 
 
+# Percent.  A list that ends with its least functions misses little, and many people cut it there.
+LEAST_LISTED = 50
+
+
 class Table:
     """The functions of one event, most expensive first."""
 
@@ -29,7 +33,7 @@ class Table:
         self.samples = samples
         self.count = None
         self.lost = 0
-        self.line = line
+        self.line = self.last_line = line
         self.rows = []  # dicts: percent, symbol, object, kernel, samples
 
     def add(self, percent, symbol, dso, kernel, samples):
@@ -87,6 +91,7 @@ def parse(text, source):
         if table is None:
             raise InputError(source, number, 'a row before any line "# Samples: ... of event ..."')
         _add_row(table, line, columns, separator, source, number)
+        table.last_line = number
     if not tables:
         raise InputError(source, max(1, len(lines)), 'not the output of perf report: no line "# Samples"')
     for table in tables:
@@ -100,6 +105,13 @@ def parse(text, source):
                 table.line,
                 f"the shares of {table.event!r} add up to {total:.1f} %; "
                 "perf report must be run with --no-children and one command's data",
+            )
+        if total < LEAST_LISTED:
+            raise InputError(
+                source,
+                table.last_line,
+                f"truncated: the rows of {table.event!r} end here and add up to {total:.1f} % only; "
+                "perf report must be run without --percent-limit, and its output kept as a whole",
             )
     return tables
 

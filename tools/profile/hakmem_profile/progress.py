@@ -20,17 +20,22 @@ class Progress:
             except OSError:
                 width = 80
             line = f"hakmem profile: {self.done}/{self.steps} {text}"
-            self.stream.write("\r\x1b[K" + line[: width - 1])
-            self.stream.flush()
+            self._write("\r\x1b[K" + line[: width - 1])
 
     def clear(self):
         """Before anybody else writes to the terminal."""
         if self.enabled:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+            self._write("\r\x1b[K")
 
     def say(self, text):
         """A message that stays, on a terminal or not."""
         self.clear()
-        self.stream.write(f"hakmem profile: {text}\n")
-        self.stream.flush()
+        self._write(f"hakmem profile: {text}\n")
+
+    def _write(self, text):
+        # A terminal that has hung up must not cost the report.
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except OSError:
+            self.enabled = False

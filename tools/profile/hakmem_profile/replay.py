@@ -3,8 +3,9 @@
 
 import re
 
-from . import callgrind, document, evidence, functions, perfreport, perfstat
+from . import callgrind, document, evidence, functions, perfreport, perfstat, verdict
 from .errors import InputError, UsageError
+from .figures import percent
 
 # What benchmarks print: "Throughput = 52389412 ops/s [iterations 200000000, slots 400]".
 THROUGHPUT = re.compile(r"[Tt]hroughput\D{1,5}([0-9][0-9.,]*)\s*(M?)ops/s(?:.*?\biter(?:ations|s)?\W{1,3}([0-9]+))?")
@@ -63,6 +64,7 @@ def replay(stat_path, report_paths, operations=None, clock=None):
         joined = functions.join(columns[0][2], next((c[2] for c in columns if c[0] == "misses"), []))
         evidence.add_functions(e, functions.shares(columns[0][2]), columns[0][4], joined)
         evidence.add_places(e, {c[0]: (c[2], functions.shares(c[2])) for c in columns[1:]})
+        e.listed = None if columns[0][3] else min(1, sum(row["share"] for row in columns[0][2]))
         e.miss_samples = next((c[4] for c in columns if c[0] == "misses"), None)
     else:
         table = None
@@ -70,10 +72,16 @@ def replay(stat_path, report_paths, operations=None, clock=None):
             "No perf report was given: there is no table of functions, and nothing says how much of the time "
             "is the allocator's (--report FILE)."
         )
-    for key, label, _, simulated, samples in columns:
+    for key, label, rows, simulated, samples in columns:
         if not simulated and samples is not None and samples < 1000:
             notes.append(
                 f"{samples} samples of {label}: shares below {100 * 10 / samples:.1f} % rest on fewer than ten."
+            )
+        listed = sum(row["share"] for row in rows)
+        if not simulated and listed < verdict.NEARLY_ALL:
+            notes.append(
+                f"The functions of {label} add up to {percent(listed)} only: the table was cut off, or perf report had "
+                "a --percent-limit. What is not listed belongs to nobody here."
             )
     if e.runs == 1:
         notes.append("One run: how stable it is cannot be told.")

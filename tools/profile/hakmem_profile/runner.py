@@ -38,8 +38,8 @@ class Interrupted(Exception):
 class Guard:
     """Signals while children run.
 
-    The first SIGINT or SIGTERM lets the running child end and then raises Interrupted; from a terminal the child has
-    had the signal too, from kill(1) it is passed on here.  Should the child not care, the third one kills it.
+    The first SIGINT, SIGTERM or SIGHUP lets the running child end and then raises Interrupted; a SIGINT from a terminal
+    the child has had too, others are passed on here.  Should the child not care, the third one kills it.
     """
 
     def __init__(self):
@@ -48,8 +48,10 @@ class Guard:
         self.signal = None
 
     def install(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # nohup, and the shell for a job in the background, have some ignored.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._handle)
 
     def _handle(self, number, _frame):
         self.count += 1
@@ -59,7 +61,7 @@ class Guard:
         try:
             if self.count >= 3:
                 self.child.kill()
-            elif number == signal.SIGTERM or not self._terminal_told_it():
+            elif number != signal.SIGINT or not self._terminal_told_it():
                 self.child.send_signal(number)
         except ProcessLookupError:
             pass

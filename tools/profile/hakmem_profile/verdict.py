@@ -50,6 +50,7 @@ THRESHOLDS = {
     "switches per second": (1000, "count", "voluntary switches in futex calls: threads that wait for one another"),
 }
 
+NEARLY_ALL = 0.95  # of the time in a table of functions: perf rounds, and people leave out the least of them
 LEAST_CONFIDENCE = 0.30  # below it the verdict is "undecided", whatever the indicators say
 
 PAGE_FAULT_SECONDS = (0.25e-6, 1.0e-6)
@@ -509,6 +510,8 @@ def _confidence(e, first, second, notes):
             0.6 if e.samples < 100 else 0.85 if e.samples < 400 else 0.95 if e.samples < 1000 else 1,
             f"{e.samples} samples of the time",
         )
+    if e.listed is not None and e.listed < NEARLY_ALL:
+        weaken(e.listed, f"the table of functions accounts for {percent(e.listed)} of the time only")
     if e.lowest_running is not None:
         run = e.lowest_running
         weaken(
