@@ -39,13 +39,14 @@ profile()
 }
 
 mkdir -p "$OUT"
+OUT=$(cd "$OUT" && pwd)
 say "standard and minimal build, and the peers"
 (cd "$build/bench" && profile --runs "$RUNS" --against "minimal=$minimal/src/.libs/libhakmem.so.0,all" \
-    --out "$build/$OUT/shared" -- ./random_mixed "$ITERATIONS" 400 1)
+    --out "$OUT/shared" -- ./random_mixed "$ITERATIONS" 400 1)
 say "the minimal build linked statically"
 (cd "$minimal/bench" && profile --runs "$RUNS" --ops "$ITERATIONS" \
-    --out "$build/$OUT/static-minimal" -- ./random_mixed_static "$ITERATIONS" 400 1)
+    --out "$OUT/static-minimal" -- ./random_mixed_static "$ITERATIONS" 400 1)
 say "the original's figures"
 (cd "$fixtures" && profile --replay seed-perf-stat.txt --report seed-perf-report.txt --ops 200000000 \
-    --out "$build/$OUT/original")
+    --out "$OUT/original")
 say "reports are in $OUT"
