@@ -15,18 +15,25 @@
 
 /*
  * Two branches.  To the result: the class's place (two bytes), the thread's delta, the block; then the top of the stack
- * and the slot below it, and two stores.  An empty stack's next block is the NULL below its base.
+ * and the slot below it, and two stores.  An empty stack's next block is the NULL below its base.  NULL if the thread
+ * has no block at hand.
  */
-HAK_INLINE void *hak_malloc(size_t size)
+HAK_INLINE void *hak_pop(size_t size)
 {
     if (HAK_UNLIKELY(size > HAK_SMALL_MAX))
-        return hak_malloc_slow(size);
+        return NULL;
     struct hak_mag *mag = (struct hak_mag *)((char *)hak_cache_self() + hak_mag_by_size[(size + 15) / 16]);
     void *block = mag->next;
     if (HAK_UNLIKELY(!block))
-        return hak_malloc_slow(size);
+        return NULL;
     hak_mag_pop(mag);
     return hak_debug_allocated(block);
+}
+
+HAK_INLINE void *hak_malloc(size_t size)
+{
+    void *block = hak_pop(size);
+    return HAK_LIKELY(block) ? block : hak_malloc_slow(size);
 }
 
 HAK_INLINE void *hak_calloc(size_t count, size_t size)
@@ -34,12 +41,8 @@ HAK_INLINE void *hak_calloc(size_t count, size_t size)
     size_t bytes;
     if (HAK_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
         return hak_out_of_memory();
-    if (HAK_UNLIKELY(bytes > HAK_SMALL_MAX))
-        return hak_calloc_slow(bytes);
-    void *block = hak_malloc(bytes);
-    if (HAK_LIKELY(block))
-        memset(block, 0, bytes);
-    return block;
+    void *block = hak_pop(bytes);
+    return HAK_LIKELY(block) ? memset(block, 0, bytes) : hak_calloc_slow(bytes);
 }
 
 /* Pushes a block that is known to be this thread's own.  False, with nothing done, if there is no room or the block
