@@ -15,7 +15,8 @@
  *   - a successful call leaves errno as it was, and so does every call that frees.
  *
  * A block that is freed twice, a pointer that is not the start of a block and a pointer that libhakmem did not
- * hand out are programming errors: one line on standard error says which, and the process is aborted.  A block freed
+ * hand out are programming errors: one line on standard error says which, and the process is aborted (unless the knob
+ * on_misuse of hakmem_tune(3) says otherwise).  A block freed
  * twice, unless twice in a row, may be found only when the thread's free blocks go back to its heap, and may have been
  * handed out again by then; a library configured with --enable-debug finds every one at once.
  *
@@ -25,6 +26,7 @@
 #define HAKMEM_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <malloc.h>
 
@@ -161,10 +163,108 @@ HAKMEM_API void hakmem_malloc_stats(void);
 HAKMEM_API int hakmem_malloc_trim(size_t pad) HAKMEM_NOTHROW;
 
 /**
- * Sets a glibc tuning parameter.  M_TRIM_THRESHOLD (bytes of free memory that may be kept) is honoured.
+ * Sets a glibc tuning parameter.  M_TRIM_THRESHOLD sets the knob keep_free, to its largest value if negative.
  * @return 1 if the parameter was applied, 0 if libhakmem has nothing that it could set.
  */
 HAKMEM_API int hakmem_mallopt(int parameter, int value) HAKMEM_NOTHROW;
+
+/**
+ * @} @name Knobs: hakmem_tune(3) @{
+ *
+ * None of these allocates, and all are safe from any thread.  The environment variable HAKMEM_TUNE, in the grammar of
+ * hakmem_tune_parse(), is applied at the start.
+ */
+
+/** What came of a setting. */
+enum hakmem_tune_status {
+    HAKMEM_TUNE_OK,           /**< It is right, or was applied. */
+    HAKMEM_TUNE_SYNTAX,       /**< There is no '='. */
+    HAKMEM_TUNE_UNKNOWN,      /**< There is no knob of this name. */
+    HAKMEM_TUNE_BAD_VALUE,    /**< It is no value of this knob's type, or no preset. */
+    HAKMEM_TUNE_OUT_OF_RANGE, /**< The number is too small or too large. */
+    HAKMEM_TUNE_TOO_LATE,     /**< The knob can only be set at the start, by HAKMEM_TUNE. */
+    HAKMEM_TUNE_UNSUPPORTED   /**< This build of the library on this system has no other value. */
+};
+
+enum hakmem_knob_type {
+    HAKMEM_KNOB_BOOL,        /**< 0 or 1; written no or yes */
+    HAKMEM_KNOB_ENUM,        /**< the number of one of its words, from 0 */
+    HAKMEM_KNOB_SIZE,        /**< in bytes; may be written with k, m, g or t for powers of 1024 */
+    HAKMEM_KNOB_NUMBER,      /**< a count of something */
+    HAKMEM_KNOB_MILLISECONDS /**< may be written with ms or s */
+};
+
+enum hakmem_knob_when {
+    HAKMEM_KNOB_AT_START, /**< by HAKMEM_TUNE only */
+    HAKMEM_KNOB_ANY_TIME  /**< by the program, too */
+};
+
+/** A knob, and what it is set to.  All strings are static. */
+struct hakmem_knob {
+    const char *name;
+    const char *meaning; /**< one line */
+    const char *words;   /**< of a BOOL or ENUM, by value, separated by '|'; else NULL */
+    enum hakmem_knob_type type;
+    enum hakmem_knob_when when;
+    uint64_t least, most; /**< the range */
+    uint64_t initial;     /**< the default */
+    uint64_t value;       /**< now */
+};
+
+/** Settings under one name.  All strings are static. */
+struct hakmem_preset {
+    const char *name;
+    const char *meaning;  /**< one line */
+    const char *settings; /**< as for hakmem_tune_parse() */
+};
+
+/** What is wrong with one setting in a string.  Valid during the call that is given it. */
+struct hakmem_tune_problem {
+    enum hakmem_tune_status status;
+    size_t position, length; /**< of what is wrong, in the string */
+    const char *message;     /**< one line without a newline: what is wrong, and the nearest that would be right */
+    const char *nearest;     /**< the nearest knob, preset or word, or NULL */
+};
+
+/** Is told of each problem in turn; `data` is the caller's. */
+typedef void hakmem_tune_complaint(const struct hakmem_tune_problem *problem, void *data);
+
+/** Stores in `*value` what the knob is set to. @return HAKMEM_TUNE_OK or HAKMEM_TUNE_UNKNOWN. */
+HAKMEM_API enum hakmem_tune_status hakmem_tune_get(const char *name, uint64_t *value) HAKMEM_NOTHROW;
+
+/** Sets a knob.  What it is set to already is right at any time. @return HAKMEM_TUNE_OK, or why it was not set. */
+HAKMEM_API enum hakmem_tune_status hakmem_tune_set(const char *name, uint64_t value) HAKMEM_NOTHROW;
+
+/**
+ * Applies "name=value,name=value", from left to right; preset=name applies a preset.  What is wrong is told to
+ * `complain` (may be NULL) and the rest applies.
+ * @return HAKMEM_TUNE_OK, or the status of the first that was not applied.
+ */
+HAKMEM_API enum hakmem_tune_status hakmem_tune_parse(const char *settings, hakmem_tune_complaint *complain, void *data);
+
+/** The same without applying anything: whether the string would be right as HAKMEM_TUNE of a process that starts. */
+HAKMEM_API enum hakmem_tune_status hakmem_tune_check(const char *settings, hakmem_tune_complaint *complain, void *data);
+
+/**
+ * Writes a value of the knob to `buffer` as hakmem_tune_parse() reads it, cut off if `size` bytes are too few for it and
+ * a null byte.
+ * @return its length, cut off or not; 0 if there is no such knob or the value is out of its range.
+ */
+HAKMEM_API size_t hakmem_tune_format(const char *name, uint64_t value, char *buffer, size_t size) HAKMEM_NOTHROW;
+
+/**
+ * Describes the knob numbered `number`, from 0; `size` is sizeof(struct hakmem_knob).
+ * @return HAKMEM_TUNE_OK, or HAKMEM_TUNE_UNKNOWN if there are fewer.
+ */
+HAKMEM_API enum hakmem_tune_status hakmem_tune_knob(size_t number, struct hakmem_knob *knob, size_t size)
+    HAKMEM_NOTHROW;
+
+/** The same for presets; `size` is sizeof(struct hakmem_preset). */
+HAKMEM_API enum hakmem_tune_status hakmem_tune_preset(size_t number, struct hakmem_preset *preset, size_t size)
+    HAKMEM_NOTHROW;
+
+/** What a status means, as the end of a sentence that begins with what was set. */
+HAKMEM_API const char *hakmem_tune_strerror(enum hakmem_tune_status status) HAKMEM_NOTHROW;
 
 /** @} */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * alloc_slow.c - allocation when the magazine is empty, the thread has no heap, or the size is beyond the small
- * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls cache.h, pool.h and large.h.
+ * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls cache.h, pool.h, large.h and
+ * libc_malloc.h.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,7 +10,9 @@
 #include "fast.h"
 #include "init.h"
 #include "large.h"
+#include "libc_malloc.h"
 #include "pool.h"
+#include "settings.h"
 
 void *hak_out_of_memory(void)
 {
@@ -18,8 +21,8 @@ void *hak_out_of_memory(void)
 }
 
 /* One block of a class, by whatever way there is: the magazine, its refill, the commons; and once more after all
- * that is free anywhere was given back to the kernel. */
-static void *alloc_class(unsigned class)
+ * that is free anywhere was given back to the kernel.  The alignment and size are those that the program asked for. */
+static void *alloc_class(unsigned class, size_t align, size_t size)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
         struct hak_thread *thread = hak_thread_self();
@@ -31,6 +34,8 @@ static void *alloc_class(unsigned class)
                 hak_mag_pop(mag);
             else
                 block = hak_cache_refill(thread, class);
+        } else if (hak_setting(force_libc)) {
+            return hak_libc_malloc(align, size);
         }
         if (!block && hak_ready())
             hak_heap_get(hak_commons, class, &block, 1);
@@ -46,6 +51,8 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
 {
     if (HAK_UNLIKELY(size > PTRDIFF_MAX || !hak_start()))
         return hak_out_of_memory();
+    if (HAK_UNLIKELY(hak_setting(force_libc)))
+        return hak_libc_malloc(align, size);
     void *block = hak_large_alloc(size, align, zero);
     if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
         block = hak_large_alloc(size, align, zero);
@@ -56,14 +63,16 @@ void *hak_malloc_slow(size_t size)
 {
     bool zero;
     if (HAK_LIKELY(size <= HAK_MEDIUM_MAX))
-        return alloc_class(hak_class_of(size));
+        return alloc_class(hak_class_of(size), 1, size);
     return alloc_large(size, 1, &zero);
 }
 
 void *hak_calloc_slow(size_t bytes)
 {
     bool zero = false;
-    void *block = bytes <= HAK_MEDIUM_MAX ? alloc_class(hak_class_of(bytes)) : alloc_large(bytes, 1, &zero);
+    if (hak_start() && HAK_UNLIKELY(hak_setting(force_libc)))
+        return hak_libc_calloc(bytes);
+    void *block = bytes <= HAK_MEDIUM_MAX ? alloc_class(hak_class_of(bytes), 1, bytes) : alloc_large(bytes, 1, &zero);
     if (HAK_UNLIKELY(!block) || zero || (bytes > HAK_LARGE_MAX && hak_huge_clear(block, bytes)))
         return block;
     return memset(block, 0, bytes);
@@ -84,5 +93,5 @@ void *hak_malloc_aligned(size_t align, size_t size)
     bool zero;
     if (size > HAK_MEDIUM_MAX || align > HAK_UNIT)
         return alloc_large(size, align, &zero);
-    return align <= 16 ? hak_malloc(size) : alloc_class(aligned_class(align, size));
+    return align <= 16 ? hak_malloc(size) : alloc_class(aligned_class(align, size), align, size);
 }

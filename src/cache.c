@@ -13,11 +13,10 @@
 
 #include "pool.h"
 #include "report.h"
+#include "settings.h"
 
 #define ROOM_FIRST 4u                       /* blocks that each stack of a magazine may hold at first */
-#define GROWN_MAX ((size_t)1 << 20)         /* a thread's budget, in bytes */
-#define GROWN_MAX_ALL ((size_t)16 << 20)    /* all threads' together, but each has */
-#define GROWN_MAX_LEAST ((size_t)64 << 10)  /* at least this */
+#define BUDGET_LEAST ((size_t)64 << 10)      /* of the budget of all threads, each has at least this */
 #define OUTBOX_BYTES_MAX ((size_t)256 << 10) /* an outbox is delivered when it holds as much, however few blocks */
 #define BUCKETS 64u
 
@@ -95,38 +94,54 @@ static bool all_begin_blocks(void *const *blocks, unsigned count, const struct h
     return (any.halves[0] | any.halves[1]) == 0;
 }
 
-/* A pointer to the middle of a block must not become anybody's block. */
-static void check_freed(void *const *blocks, unsigned count, unsigned class)
+/* Reports what is not the start of a block and closes the gaps. */
+HAK_COLD static unsigned drop_insides(void **blocks, unsigned from, unsigned count, unsigned class)
+{
+    unsigned kept = from;
+    for (unsigned i = from; i < count; i++)
+        if (hak_block_begins(blocks[i], class))
+            blocks[kept++] = blocks[i];
+        else
+            hak_report_inside("free", blocks[i]);
+    return kept;
+}
+
+/* A pointer to the middle of a block must not become anybody's block.  Returns how many are left. */
+static unsigned check_freed(void **blocks, unsigned count, unsigned class)
 {
     const struct hak_class *traits = &hak_classes[class];
     if (HAK_LIKELY(traits->units == 1 && count >= 4 && all_begin_blocks(blocks, count, traits)))
-        return;
+        return count;
     for (unsigned i = 0; i < count; i++)
         if (HAK_UNLIKELY(!hak_block_begins(blocks[i], class)))
-            hak_report_inside("free", blocks[i]);
+            return drop_insides(blocks, i, count, class);
+    return count;
 }
 
-/* The stacks change places; the ready one is empty.  In between the blocks are nowhere; see the head of cache.h. */
-static void change_places(struct hak_thread *thread, unsigned class)
+/* The stacks change places; the ready one is empty.  In between the blocks are nowhere; see the head of cache.h.
+ * Returns how many are ready then. */
+static unsigned change_places(struct hak_thread *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
     void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed), **base = hak_mag_base(thread, class, freed);
-    check_freed(base, (unsigned)(freed - base), class);
+    unsigned count = check_freed(base, (unsigned)(freed - base), class);
     hak_store(&mag->freed, ready);
-    hak_store_release(&mag->ready, freed);
+    hak_store_release(&mag->ready, base + count);
     mag->limit = ready + thread->room[class];
     set_next(mag);
+    return count;
 }
 
 /* Gives the `count` blocks of a stack that have been there the longest to the heap. */
 static void give_oldest(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, unsigned count)
 {
     void **top = hak_load(stack), **base = hak_mag_base(thread, class, top);
-    check_freed(base, count, class);
+    unsigned good = check_freed(base, count, class);
     /* It seems empty while blocks are on the move. */
     hak_store(stack, base);
     atomic_thread_fence(memory_order_release);
-    hak_heap_give(thread->heap, class, base, count);
+    if (HAK_LIKELY(good))
+        hak_heap_give(thread->heap, class, base, good);
     memmove(base, base + count, (size_t)(top - base - count) * sizeof *base);
     hak_store_release(stack, top - count);
     set_next(&thread->cache.mags[class]);
@@ -156,14 +171,20 @@ static void shrink_another(struct hak_thread *thread, unsigned class)
     }
 }
 
+/* By how many bytes the thread's magazines may have grown. */
+static size_t budget(void)
+{
+    size_t all = hak_setting(magazine_budget_total);
+    return HAK_MIN(HAK_MAX(all / hak_thread_count(), HAK_MIN(all, BUDGET_LEAST)), hak_setting(magazine_budget));
+}
+
 /* Lets the magazine hold twice as much, if the budget allows. */
 static void grow(struct hak_thread *thread, unsigned class)
 {
     unsigned room = thread->room[class], larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
     if (HAK_LIKELY(larger == room))
         return;
-    size_t budget = HAK_MAX(HAK_MIN(GROWN_MAX_ALL / HAK_MAX(hak_pool_threads(), 1), GROWN_MAX), GROWN_MAX_LEAST);
-    if (thread->grown + 2 * (larger - room) * (size_t)hak_classes[class].size <= budget)
+    if (thread->grown + 2 * (larger - room) * (size_t)hak_classes[class].size <= budget())
         set_room(thread, class, larger);
     else
         shrink_another(thread, class);
@@ -174,7 +195,7 @@ void *hak_cache_refill(struct hak_thread *thread, unsigned class)
     struct hak_mag *mag = &thread->cache.mags[class];
     unsigned held = hak_mag_held(thread, class, &mag->freed), room = thread->room[class];
     if (held)
-        change_places(thread, class);
+        held = change_places(thread, class);
     else
         grow(thread, class);
     /* Half full it will do: few blocks would be used up soon, and the stacks change places again and again. */
@@ -217,8 +238,11 @@ void hak_deliver(void **blocks, unsigned count)
 {
     while (count) {
         uint32_t owner = owner_of(blocks[0]);
-        if (HAK_UNLIKELY(owner == 0)) /* its slab was counted as empty and is gone */
+        if (HAK_UNLIKELY(owner == 0)) { /* its slab was counted as empty and is gone */
             hak_report_double_free("free", blocks[0], 0);
+            blocks[0] = blocks[--count];
+            continue;
+        }
         count = hak_heap_receive(hak_heap_numbered(owner), blocks, count);
     }
 }

@@ -14,8 +14,8 @@
 
 #pragma GCC visibility push(hidden)
 void hak_debug_mark_live(const void *block);
-void hak_debug_mark_free(const char *call, const void *p);
-void hak_debug_expect_live(const char *call, const void *p);
+bool hak_debug_mark_free(const char *call, const void *p);
+bool hak_debug_expect_live(const char *call, const void *p);
 #pragma GCC visibility pop
 
 /* The program is about to own the block (any kind; may be NULL). */
@@ -26,18 +26,16 @@ HAK_INLINE void *hak_debug_allocated(void *block)
     return block;
 }
 
-/* The program gives the pointer back. */
-HAK_INLINE void hak_debug_freed(const char *call, const void *p)
+/* The program gives the pointer back.  False if it may not. */
+HAK_INLINE bool hak_debug_freed(const char *call, const void *p)
 {
-    if (HAK_DEBUG)
-        hak_debug_mark_free(call, p);
+    return !HAK_DEBUG || hak_debug_mark_free(call, p);
 }
 
-/* The program uses the pointer in a call that does not free it. */
-HAK_INLINE void hak_debug_used(const char *call, const void *p)
+/* The program uses the pointer in a call that does not free it.  False if it may not. */
+HAK_INLINE bool hak_debug_used(const char *call, const void *p)
 {
-    if (HAK_DEBUG)
-        hak_debug_expect_live(call, p);
+    return !HAK_DEBUG || hak_debug_expect_live(call, p);
 }
 
 #endif

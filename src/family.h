@@ -10,7 +10,10 @@
 
 #include "fast.h"
 #include "info.h"
+#include "libc_malloc.h"
 #include "os.h"
+#include "settings.h"
+#include "tune.h"
 
 #define HAK_EXPORT __attribute__((visibility("default")))
 
@@ -124,7 +127,7 @@ HAK_EXPORT size_t HAK_NAME(malloc_usable_size)(void *block)
 
 HAK_EXPORT struct mallinfo2 HAK_NAME(mallinfo2)(void)
 {
-    return hak_mallinfo2();
+    return hak_setting(force_libc) ? hak_libc_mallinfo2() : hak_mallinfo2();
 }
 
 static int to_int(size_t n)
@@ -134,7 +137,7 @@ static int to_int(size_t n)
 
 HAK_EXPORT struct mallinfo HAK_NAME(mallinfo)(void)
 {
-    struct mallinfo2 wide = hak_mallinfo2();
+    struct mallinfo2 wide = HAK_NAME(mallinfo2)();
     return (struct mallinfo){
         .arena = to_int(wide.arena),
         .hblks = to_int(wide.hblks),
@@ -148,20 +151,23 @@ HAK_EXPORT struct mallinfo HAK_NAME(mallinfo)(void)
 
 HAK_EXPORT int HAK_NAME(malloc_info)(int options, FILE *stream)
 {
-    return hak_malloc_info(options, stream);
+    return hak_setting(force_libc) ? hak_libc_malloc_info(options, stream) : hak_malloc_info(options, stream);
 }
 
 HAK_EXPORT void HAK_NAME(malloc_stats)(void)
 {
-    hak_malloc_stats();
+    if (hak_setting(force_libc))
+        hak_libc_malloc_stats();
+    else
+        hak_malloc_stats();
 }
 
 HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad)
 {
-    return hak_trim(pad) != 0;
+    return hak_setting(force_libc) ? hak_libc_malloc_trim(pad) : hak_trim(pad) != 0;
 }
 
 HAK_EXPORT int HAK_NAME(mallopt)(int parameter, int value)
 {
-    return hak_mallopt(parameter, value);
+    return hak_setting(force_libc) ? hak_libc_mallopt(parameter, value) : hak_mallopt(parameter, value);
 }

@@ -2,17 +2,25 @@
 /*
  * free_slow.c - frees that are not a push on the thread's own magazine: NULL, a full magazine, other threads' blocks,
  * large and huge ones, and pointers that should not have come.  Owns nothing; takes no lock itself.  Calls cache.h,
- * large.h, purge.h and report.h.
+ * large.h, libc_malloc.h, purge.h and report.h.
  */
 #include "fast.h"
 #include "large.h"
+#include "libc_malloc.h"
 #include "purge.h"
 #include "report.h"
+#include "settings.h"
+
+bool hak_is_libcs(const void *p)
+{
+    return HAK_UNLIKELY(hak_setting(force_libc)) && hak_entry_of(p) == HAK_ENTRY_NONE && !hak_huge_is_block(p);
+}
 
 static void free_block(const char *call, void *p, uint32_t entry)
 {
     unsigned class = HAK_ENTRY_CLASS(entry);
-    hak_debug_freed(call, p);
+    if (!hak_debug_freed(call, p))
+        return;
     struct hak_thread *thread = hak_thread_freeing();
     if (HAK_UNLIKELY(!thread)) {
         hak_deliver(&p, 1);
@@ -24,8 +32,10 @@ static void free_block(const char *call, void *p, uint32_t entry)
     }
     if (HAK_LIKELY(hak_push(&thread->cache, class, p)))
         return;
-    if (hak_load(&thread->cache.mags[class].freed)[-1] == p)
+    if (HAK_UNLIKELY(hak_load(&thread->cache.mags[class].freed)[-1] == p)) {
         hak_report_double_free(call, p, hak_classes[class].size);
+        return;
+    }
     hak_cache_spill(thread, class, p);
 }
 
@@ -38,6 +48,8 @@ void hak_free_slow(const char *call, void *p)
     default:
         if (HAK_LIKELY(entry != HAK_ENTRY_NONE))
             free_block(call, p, entry);
+        else if (hak_is_libcs(p))
+            hak_libc_free(p);
         else
             hak_huge_free(call, p);
         break;
@@ -63,7 +75,10 @@ void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size)
     if (!p)
         return;
     size_t usable = hak_usable_size(call, p);
-    if (HAK_UNLIKELY(!size_fits(align, size, usable)))
+    if (HAK_UNLIKELY(!usable)) /* no block: that was reported */
+        return;
+    if (HAK_LIKELY(size_fits(align, size, usable) || hak_is_libcs(p)))
+        hak_free_slow(call, p);
+    else
         hak_report_size(call, p, size, usable);
-    hak_free_slow(call, p);
 }

@@ -10,11 +10,11 @@
 #include "meta.h"
 #include "pool.h"
 #include "report.h"
+#include "settings.h"
 
 #define DEPOT_FIRST 64u                       /* blocks that a depot has room for at first */
 #define DEPOT_CLASS_BYTES ((size_t)256 << 10) /* the most that one depot may hold */
-#define DECAY_AT_ONCE 512u                      /* blocks that are put back under one hold of the lock */
-#define DEPOT_HEAP_BYTES ((size_t)2 << 20)    /* the most that all depots of a heap may hold */
+#define DECAY_AT_ONCE 512u                    /* blocks that are put back under one hold of the lock */
 
 static size_t size_of(unsigned class)
 {
@@ -50,11 +50,14 @@ static bool deserted(struct hak_heap *heap)
 static void put(struct hak_heap *heap, unsigned class, void *block)
 {
     /* A block that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
-    if (HAK_UNLIKELY(hak_entry_of(block) != HAK_ENTRY(heap->number, class)))
+    if (HAK_UNLIKELY(hak_entry_of(block) != HAK_ENTRY(heap->number, class))) {
         hak_report_double_free("free", block, size_of(class));
+        return;
+    }
     struct hak_slab *slab = hak_slab_of(block);
     struct hak_slab_lists *lists = &heap->lists[class];
-    hak_slab_put(slab, lists, block);
+    if (HAK_UNLIKELY(!hak_slab_put(slab, lists, block)))
+        return;
     if (HAK_STATS)
         heap->out[class]--;
     heap->slab_bytes += size_of(class);
@@ -124,7 +127,7 @@ static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned class, uns
 static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
 {
     struct hak_depot *depot = &heap->depots[class];
-    if (HAK_UNLIKELY(deserted(heap) || heap->depot_bytes + count * size_of(class) > DEPOT_HEAP_BYTES))
+    if (HAK_UNLIKELY(deserted(heap) || heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget)))
         return false;
     return HAK_LIKELY(depot->count + count <= depot->room) || depot_grow(depot, class, count);
 }

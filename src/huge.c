@@ -10,10 +10,10 @@
 #include "meta.h"
 #include "os.h"
 #include "report.h"
+#include "settings.h"
 #include "superslab.h"
 
 #define CACHE_ENTRIES 64u
-#define CACHE_BYTES ((size_t)16 << 20)
 #define TABLE_FIRST ((size_t)256)
 #define FREED_ENTRIES 64u
 
@@ -136,18 +136,21 @@ static void remember(struct mapping mapping)
 }
 
 /* There is no block at the address, and none around it. */
-__attribute__((noreturn)) static void report_no_block(const char *call, const void *p)
+static void report_no_block(const char *call, const void *p)
 {
     bool was_ours = (uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high;
     for (unsigned i = FREED_ENTRIES; i-- > 0;) {
         struct mapping mapping = freed[(freed_next + i) % FREED_ENTRIES]; /* the newest first */
-        if (mapping.at == p)
+        if (mapping.at == p) {
             hak_report_double_free(call, p, mapping.size);
+            return;
+        }
         was_ours = was_ours || within(p, mapping);
     }
     if (was_ours)
         hak_report_dead(call, p);
-    hak_report_foreign(call, p);
+    else
+        hak_report_foreign(call, p);
 }
 
 /* ---- what could not be unmapped ---- */
@@ -256,11 +259,17 @@ static struct mapping cache_take(size_t size, size_t align)
 }
 
 /* What the cache may hold: a quarter of what is live, so that it does not decide the program's footprint, but enough for
- * a program that uses one or two blocks in turn; and no more than superslabs may keep (M_TRIM_THRESHOLD). */
+ * a program that uses one or two blocks in turn, unless it is turned off; and no more than superslabs may keep. */
+static size_t cache_bound(void)
+{
+    size_t enough = hak_setting(huge_cache);
+    return enough ? HAK_MAX(enough, counts.bytes / 4) : 0;
+}
+
 static bool cache_has_room(size_t size)
 {
-    return cache_used < CACHE_ENTRIES && counts.cached + size <= HAK_MAX(CACHE_BYTES, counts.bytes / 4) &&
-           counts.cached + size <= hak_load(&hak_super_keep);
+    return cache_used < CACHE_ENTRIES && counts.cached + size <= cache_bound() &&
+           counts.cached + size <= hak_super_keep();
 }
 
 /* Keeps a freed mapping; what has to make room for it is unmapped, the oldest first.  Takes and releases the lock. */
@@ -383,22 +392,30 @@ bool hak_huge_clear(void *p, size_t size)
     return hak_os_purge(p, hak_round_up(size, hak_os_page));
 }
 
-/* The live block at the address, under the lock; reports anything else. */
+/* The live block at the address, under the lock; NULL for anything else, which is reported. */
 static struct mapping *block_at(const char *call, const void *p)
 {
     struct mapping *mapping = find(p);
     if (HAK_LIKELY(mapping))
         return mapping;
     for (size_t i = 0; i < table_size; i++)
-        if (within(p, table[i]))
+        if (within(p, table[i])) {
             hak_report_within(call, p, table[i].at, table[i].size);
+            return NULL;
+        }
     report_no_block(call, p);
+    return NULL;
 }
 
 void hak_huge_free(const char *call, void *p)
 {
     hak_lock(&hak_huge_lock);
-    struct mapping *found = block_at(call, p), mapping = *found;
+    struct mapping *found = block_at(call, p);
+    if (HAK_UNLIKELY(!found)) {
+        hak_unlock(&hak_huge_lock);
+        return;
+    }
+    struct mapping mapping = *found;
     erase(found);
     remember(mapping);
     counts.blocks--;
@@ -410,9 +427,18 @@ void hak_huge_free(const char *call, void *p)
 size_t hak_huge_usable(const char *call, const void *p)
 {
     hak_lock(&hak_huge_lock);
-    size_t size = block_at(call, p)->size;
+    const struct mapping *found = block_at(call, p);
+    size_t size = HAK_LIKELY(found) ? found->size : 0;
     hak_unlock(&hak_huge_lock);
     return size;
+}
+
+bool hak_huge_is_block(const void *p)
+{
+    hak_lock(&hak_huge_lock);
+    bool is_block = find(p) != NULL;
+    hak_unlock(&hak_huge_lock);
+    return is_block;
 }
 
 void *hak_huge_resize(const char *call, void *p, size_t size)
@@ -421,7 +447,12 @@ void *hak_huge_resize(const char *call, void *p, size_t size)
         return NULL;
     size = hak_round_up(size, hak_os_page);
     hak_lock(&hak_huge_lock);
-    struct mapping *found = block_at(call, p), mapping = *found;
+    struct mapping *found = block_at(call, p);
+    if (HAK_UNLIKELY(!found)) { /* freed by another thread since its size was asked for */
+        hak_unlock(&hak_huge_lock);
+        return NULL;
+    }
+    struct mapping mapping = *found;
     if (size <= mapping.size && size >= mapping.size - mapping.size / 4) {
         hak_unlock(&hak_huge_lock);
         return p;

@@ -161,14 +161,3 @@ void hak_malloc_stats(void)
     stats_line("cached mappings, bytes  ", totals.huge.cached);
     stats_line("own structures, bytes   ", hak_meta_held());
 }
-
-int hak_mallopt(int parameter, int value)
-{
-    if (HAK_MINIMAL || parameter != M_TRIM_THRESHOLD)
-        return 0;
-    size_t keep = value < 0 ? SIZE_MAX : (size_t)value;
-    hak_store(&hak_super_keep, keep);
-    hak_super_purge(keep);
-    hak_huge_purge(keep);
-    return 1;
-}

@@ -31,7 +31,6 @@ void hak_heap_usage(struct hak_heap *heap, struct hak_heap_usage *usage);
 struct mallinfo2 hak_mallinfo2(void);
 int hak_malloc_info(int options, FILE *stream);
 void hak_malloc_stats(void);
-int hak_mallopt(int parameter, int value);
 #pragma GCC visibility pop
 
 #endif

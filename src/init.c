@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, meta.h,
- * window.h, pool.h, fork.c and thread.c.
+ * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, settings.h,
+ * meta.h, window.h, pool.h, purge.h, fork.c and thread.c.
  */
 #include "init.h"
 
@@ -9,16 +9,19 @@
 #include "os.h"
 #include "pool.h"
 #include "purge.h"
+#include "settings.h"
 #include "superslab.h"
 #include "thread.h"
 #include "window.h"
 
 _Atomic uint32_t hak_init_state;
+extern char **environ;
 
 static bool start(void)
 {
     hak_os_start();
     hak_helper_in_process();
+    hak_settings_read(environ);
     hak_super_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
@@ -54,10 +57,20 @@ bool hak_start_slow(void)
     return true;
 }
 
-/* Nothing depends on it having run: it only moves the start out of the first allocation where constructors do run
- * before that. */
-__attribute__((constructor)) static void start_early(void)
+/*
+ * Moves the start out of the first allocation where constructors do run before that.  In a program linked with shared
+ * libraries it may also be the first to know the environment: this constructor runs before libc's, so that `environ` is
+ * not set yet, but glibc hands it to constructors.
+ */
+__attribute__((constructor)) static void start_early(int argc, char **argv, char **environment)
 {
-    hak_thread_self();
+    (void)argc;
+    (void)argv;
+    hak_start();
     hak_os_find_libc();
+    hak_settings_read(environ ? environ : environment);
+    if (hak_setting(force_libc))
+        hak_thread_leave();
+    else
+        hak_thread_self();
 }

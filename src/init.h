@@ -7,9 +7,9 @@
  *
  *   COLD      nothing exists.  All variables are zero or constant, the hot paths' magazines are hak_cache_none's
  *   STARTING  one thread, the one that changed COLD to this, makes the first window, the commons and the key whose
- *             destructor sees threads exit.  None of that allocates, reads the environment or takes a lock of libc's.
- *             Other threads wait.  The value names the process: in the child of a fork in that moment nobody goes on
- *             with it, and the first thread that finds so starts afresh
+ *             destructor sees threads exit, and applies HAKMEM_TUNE if libc has the environment already.  None of that
+ *             allocates or takes a lock of libc's.  Other threads wait.  The value names the process: in the child of a
+ *             fork in that moment nobody goes on with it, and the first thread that finds so starts afresh
  *   READY     for ever.  If memory was out, back to COLD: the call fails with ENOMEM, and the next one tries again
  *
  * What may allocate (the registration for fork) is done by the first thread that has a heap, after READY and without

@@ -29,30 +29,36 @@ void *hak_large_alloc(size_t size, size_t align, bool *zero)
     return span->base;
 }
 
-/* The span that begins with the block. */
+/* The span that begins with the block; NULL if there is none, and that was reported. */
 static struct hak_slab *span_of(const char *call, const void *p)
 {
     struct hak_slab *span = hak_slab_of(p);
-    if (HAK_UNLIKELY(span->base != p))
-        hak_report_inside(call, p);
-    return span;
+    if (HAK_LIKELY(span->base == p))
+        return span;
+    hak_report_inside(call, p);
+    return NULL;
 }
 
 void hak_large_free(const char *call, void *p)
 {
     struct hak_slab *span = span_of(call, p);
+    if (HAK_UNLIKELY(!span))
+        return;
     size_t bytes = span->units * HAK_UNIT;
     /* Of two threads that free it, one finds the entry changed. */
     uint32_t large = HAK_ENTRY_LARGE;
-    if (HAK_UNLIKELY(!atomic_compare_exchange_strong(hak_entry_at(span->super->window, p), &large, HAK_ENTRY_INSIDE)))
+    if (HAK_UNLIKELY(!atomic_compare_exchange_strong(hak_entry_at(span->super->window, p), &large, HAK_ENTRY_INSIDE))) {
         hak_report_double_free(call, p, bytes);
+        return;
+    }
     hak_sub(&hak_large_bytes, bytes);
     hak_span_free(span);
 }
 
 size_t hak_large_usable(const char *call, const void *p)
 {
-    return span_of(call, p)->units * HAK_UNIT;
+    struct hak_slab *span = span_of(call, p);
+    return HAK_LIKELY(span) ? span->units * HAK_UNIT : 0;
 }
 
 bool hak_large_resize(const char *call, void *p, size_t size)

@@ -34,13 +34,14 @@ void *hak_large_alloc(size_t size, size_t align, bool *zero);
 
 /* For an address whose page map entry is HAK_ENTRY_LARGE or HAK_ENTRY_INSIDE. */
 void hak_large_free(const char *call, void *p);
-size_t hak_large_usable(const char *call, const void *p);
+size_t hak_large_usable(const char *call, const void *p); /* 0 if it was reported */
 /* Resizes where it is; false if that is not possible. */
 bool hak_large_resize(const char *call, void *p, size_t size);
 
 /* For an address without a page map entry: a huge block or nothing of ours, which is reported. */
 void hak_huge_free(const char *call, void *p);
-size_t hak_huge_usable(const char *call, const void *p);
+size_t hak_huge_usable(const char *call, const void *p); /* 0 if it was reported */
+bool hak_huge_is_block(const void *p);
 /* Resizes, and moves if need be, without copying.  NULL if it must be copied, or memory is out. */
 void *hak_huge_resize(const char *call, void *p, size_t size);
 

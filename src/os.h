@@ -50,6 +50,8 @@ size_t hak_os_window_size(void);
 
 /* The bytes that this process may map at all, or SIZE_MAX. */
 size_t hak_os_address_limit(void);
+/* Whether the program has other rights than whoever started it (set-user-ID and the like). */
+bool hak_os_privileged(void);
 /* How many processors this process may run on. */
 unsigned hak_os_cpus(void);
 

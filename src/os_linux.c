@@ -197,6 +197,11 @@ size_t hak_os_window_size(void)
     return size;
 }
 
+bool hak_os_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
 unsigned hak_os_cpus(void)
 {
     uint64_t mask[128] = {0}; /* 8192 processors */

@@ -4,7 +4,7 @@
  * of the free caches, guarded by hak_pool_lock (HAK_RANK_POOL); the table is read without it.  Calls heap.h, cache.h,
  * meta.h, os.h.
  *
- * Each thread has a heap to itself until there are four for every processor; further threads share, each taking the
+ * Each thread has a heap to itself until there are heaps_per_cpu for every processor; further threads share, each taking the
  * heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of every class
  * that the others cannot use.  A heap whose threads have all exited keeps its slabs, and the next thread takes it; until
  * then heaps that run out of blocks of a class take its slabs one by one, so that nothing an exited thread left behind
@@ -14,8 +14,8 @@
 
 #include "meta.h"
 #include "os.h"
+#include "settings.h"
 
-#define HEAPS_PER_CPU 4u
 #define HEAPS_MAX 16384u
 #define RECLAIM_LOOKS 8u
 
@@ -34,7 +34,7 @@ _Static_assert(HAK_CLASS_COUNT == 88, "hak_cache_none has a magazine for every c
 
 static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
 static _Atomic uint32_t heap_count;
-static uint32_t heaps_wanted;           /* for the processors there are, and the commons */
+static uint32_t cpus;
 static _Atomic uint32_t heaps_deserted; /* how many have no thread, but for the commons */
 static struct hak_thread *free_caches;
 static struct hak_thread *first_made, *last_made; /* all caches there are, linked through next_made */
@@ -73,6 +73,12 @@ static struct hak_heap *create_heap(void)
     return heap;
 }
 
+/* For the processors there are, and the commons. */
+static uint32_t heaps_wanted(void)
+{
+    return (uint32_t)HAK_MIN(cpus * hak_setting(heaps_per_cpu), HEAPS_MAX - 1) + 1;
+}
+
 /* One without threads, a new one, or the one with the fewest. */
 static struct hak_heap *choose_heap(void)
 {
@@ -80,7 +86,7 @@ static struct hak_heap *choose_heap(void)
     for (uint32_t number = 2; number <= hak_load(&heap_count); number++)
         if (!best || hak_load(&heaps[number]->threads) < hak_load(&best->threads))
             best = heaps[number];
-    if ((!best || hak_load(&best->threads)) && hak_load(&heap_count) < heaps_wanted) {
+    if ((!best || hak_load(&best->threads)) && hak_load(&heap_count) < heaps_wanted()) {
         struct hak_heap *fresh = create_heap();
         best = fresh ? fresh : best;
     }
@@ -142,7 +148,7 @@ static void remove_thread(struct hak_heap *heap)
 bool hak_pool_start(void)
 {
     hak_lock(&hak_pool_lock);
-    heaps_wanted = HAK_MIN(hak_os_cpus() * HEAPS_PER_CPU, HEAPS_MAX - 1) + 1;
+    cpus = hak_os_cpus();
     if (!hak_commons)
         hak_commons = create_heap();
     hak_unlock(&hak_pool_lock);

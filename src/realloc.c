@@ -1,32 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * realloc.c - resizing, and the size of a block.  Owns nothing; takes no lock itself.  Calls fast.h and large.h.
+ * realloc.c - resizing, and the size of a block.  Owns nothing; takes no lock itself.  Calls fast.h, large.h and
+ * libc_malloc.h.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "fast.h"
 #include "large.h"
+#include "libc_malloc.h"
 
-enum kind { SMALL, LARGE, HUGE };
+enum kind { SMALL, LARGE, HUGE, LIBCS, NONE };
 
-/* What the pointer is, by its page map entry; reports what is no start of a block. */
-static enum kind kind_of(const char *call, void *p, size_t *usable)
+/* The same as below, for what is in no slab. */
+HAK_NOINLINE static enum kind kind_of_big(const char *call, void *p, uint32_t entry, size_t *usable)
 {
-    uint32_t entry = hak_entry_of(p);
-    unsigned class = HAK_ENTRY_CLASS(entry);
-    if (HAK_LIKELY(class < HAK_CLASS_COUNT && entry != HAK_ENTRY_NONE)) {
-        hak_debug_used(call, p);
-        if (HAK_UNLIKELY(!hak_block_begins(p, class)))
-            hak_report_inside(call, p);
-        *usable = hak_classes[class].size;
-        return SMALL;
+    if (hak_is_libcs(p)) {
+        *usable = hak_libc_usable_size(p);
+        return LIBCS;
     }
     if (entry == HAK_ENTRY_NONE) {
         *usable = hak_huge_usable(call, p);
-        return HUGE;
+        return HAK_LIKELY(*usable) ? HUGE : NONE;
     }
     *usable = hak_large_usable(call, p);
-    return LARGE;
+    return HAK_LIKELY(*usable) ? LARGE : NONE;
+}
+
+HAK_COLD static enum kind kind_of_inside(const char *call, void *p)
+{
+    hak_report_inside(call, p);
+    return NONE;
+}
+
+/* What the pointer is, by its page map entry; NONE, and reported, if it is no start of a block. */
+HAK_INLINE enum kind kind_of(const char *call, void *p, size_t *usable)
+{
+    uint32_t entry = hak_entry_of(p);
+    unsigned class = HAK_ENTRY_CLASS(entry);
+    if (HAK_UNLIKELY(class >= HAK_CLASS_COUNT || entry == HAK_ENTRY_NONE))
+        return kind_of_big(call, p, entry, usable);
+    if (!hak_debug_used(call, p))
+        return NONE;
+    if (HAK_UNLIKELY(!hak_block_begins(p, class)))
+        return kind_of_inside(call, p);
+    *usable = hak_classes[class].size;
+    return SMALL;
 }
 
 size_t hak_usable_size(const char *call, void *p)
@@ -34,8 +53,7 @@ size_t hak_usable_size(const char *call, void *p)
     size_t usable;
     if (!p)
         return 0;
-    kind_of(call, p, &usable);
-    return usable;
+    return HAK_LIKELY(kind_of(call, p, &usable) != NONE) ? usable : 0;
 }
 
 static void *move(void *p, size_t usable, size_t size)
@@ -72,6 +90,11 @@ void *hak_realloc(void *p, size_t size)
             return resized;
         break;
     }
+    case LIBCS:
+        return hak_libc_realloc(p, size);
+    case NONE:
+        errno = EINVAL;
+        return NULL;
     }
     return move(p, usable, size);
 }

@@ -9,6 +9,7 @@
 
 #include "invariant.h"
 #include "os.h"
+#include "settings.h"
 #include "slab.h"
 
 void hak_text_string(struct hak_text *text, const char *string)
@@ -46,16 +47,22 @@ static struct hak_text begin(char *line, size_t size)
     return text;
 }
 
-__attribute__((noreturn)) static void end(struct hak_text *text, char *line)
+static void write_line(struct hak_text *text, char *line)
 {
     *text->at++ = '\n'; /* begin() was told of one byte less than there is */
     hak_os_complain(line, (size_t)(text->at - line));
-    abort();
+}
+
+static void end(struct hak_text *text, char *line)
+{
+    write_line(text, line);
+    if (hak_setting(on_misuse) == HAK_MISUSE_ABORT)
+        abort();
 }
 
 #define LINE 256
 
-__attribute__((noreturn)) void hak_report_double_free(const char *call, const void *p, size_t block_size)
+void hak_report_double_free(const char *call, const void *p, size_t block_size)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);
@@ -73,7 +80,7 @@ __attribute__((noreturn)) void hak_report_double_free(const char *call, const vo
     end(&text, line);
 }
 
-__attribute__((noreturn)) void hak_report_within(const char *call, const void *p, const void *block, size_t block_size)
+void hak_report_within(const char *call, const void *p, const void *block, size_t block_size)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);
@@ -88,17 +95,19 @@ __attribute__((noreturn)) void hak_report_within(const char *call, const void *p
     end(&text, line);
 }
 
-__attribute__((noreturn)) void hak_report_inside(const char *call, const void *p)
+void hak_report_inside(const char *call, const void *p)
 {
     size_t size;
     const struct hak_slab *slab = hak_slab_of(p);
-    if (HAK_ENTRY_CLASS(hak_entry_of(p)) >= HAK_CLASS_COUNT)
-        hak_report_within(call, p, slab->base, slab->units * HAK_UNIT);
-    const char *block = hak_slab_block_of(slab, p, &size);
+    const char *block = slab->base;
+    if (HAK_ENTRY_CLASS(hak_entry_of(p)) < HAK_CLASS_COUNT)
+        block = hak_slab_block_of(slab, p, &size);
+    else
+        size = slab->units * HAK_UNIT;
     hak_report_within(call, p, block, size);
 }
 
-__attribute__((noreturn)) static void no_block(const char *call, const void *p, const char *what)
+static void no_block(const char *call, const void *p, const char *what)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);
@@ -109,24 +118,25 @@ __attribute__((noreturn)) static void no_block(const char *call, const void *p, 
     end(&text, line);
 }
 
-__attribute__((noreturn)) void hak_report_dead(const char *call, const void *p)
+void hak_report_dead(const char *call, const void *p)
 {
     no_block(call, p, ", which is no block: freed before, or never allocated");
 }
 
 /* The state of a unit outlives its last use: a span that began there was a block.  Of a slab's blocks some may never
  * have left it. */
-__attribute__((noreturn)) void hak_report_foreign(const char *call, const void *p)
+void hak_report_foreign(const char *call, const void *p)
 {
     const struct hak_slab *unit = hak_unit_used(p);
     if (unit && unit->class == HAK_ENTRY_LARGE && unit->back == 0 && unit->base == p)
         hak_report_double_free(call, p, unit->units * HAK_UNIT);
-    if (unit)
+    else if (unit)
         hak_report_dead(call, p);
-    no_block(call, p, ", which libhakmem did not allocate");
+    else
+        no_block(call, p, ", which libhakmem did not allocate");
 }
 
-__attribute__((noreturn)) void hak_report_size(const char *call, const void *p, size_t size, size_t block_size)
+void hak_report_size(const char *call, const void *p, size_t size, size_t block_size)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);
@@ -151,5 +161,6 @@ __attribute__((noreturn)) void hak_broken(const char *condition, const char *fil
     hak_text_string(&text, file);
     hak_text_string(&text, ":");
     hak_text_decimal(&text, (uint64_t)line_number);
-    end(&text, line);
+    write_line(&text, line);
+    abort();
 }

@@ -2,7 +2,9 @@
 /*
  * report.h - the end of a program that misused its memory: one line on standard error, then abort.  Layer 2.
  *
- * `call` is the libc name of the call that was given the pointer.  Nothing here allocates or takes a lock.
+ * With on_misuse=report there is only the line: these functions return, and the caller leaves all structures as if the
+ * call had not been made.  `call` is the libc name of the call that was given the pointer.  Nothing here allocates or
+ * takes a lock.
  */
 #ifndef HAK_REPORT_H
 #define HAK_REPORT_H
@@ -11,15 +13,15 @@
 
 #pragma GCC visibility push(hidden)
 /* A block size of 0: not known, as the block's slab is gone. */
-__attribute__((noreturn)) void hak_report_double_free(const char *call, const void *p, size_t block_size);
+HAK_COLD void hak_report_double_free(const char *call, const void *p, size_t block_size);
 /* The address lies in a slab or span, but no block begins there; or in this block. */
-__attribute__((noreturn)) void hak_report_inside(const char *call, const void *p);
-__attribute__((noreturn)) void hak_report_within(const char *call, const void *p, const void *block, size_t block_size);
+HAK_COLD void hak_report_inside(const char *call, const void *p);
+HAK_COLD void hak_report_within(const char *call, const void *p, const void *block, size_t block_size);
 /* No block is there.  Says as much as the page map can tell: whether one began there, may have been there, or never. */
-__attribute__((noreturn)) void hak_report_foreign(const char *call, const void *p);
+HAK_COLD void hak_report_foreign(const char *call, const void *p);
 /* No block is there, but there may have been one. */
-__attribute__((noreturn)) void hak_report_dead(const char *call, const void *p);
-__attribute__((noreturn)) void hak_report_size(const char *call, const void *p, size_t size, size_t block_size);
+HAK_COLD void hak_report_dead(const char *call, const void *p);
+HAK_COLD void hak_report_size(const char *call, const void *p, size_t size, size_t block_size);
 
 /* Text without allocation, for the lines above and for malloc_stats: a buffer that keeps what fits. */
 struct hak_text {

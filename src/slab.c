@@ -144,20 +144,25 @@ unsigned hak_slab_take(struct hak_slab *slab, struct hak_slab_lists *lists, void
     return taken;
 }
 
-void hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *block)
+bool hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *block)
 {
     unsigned index;
-    if (HAK_UNLIKELY(!hak_slab_index(slab, block, &index)))
+    if (HAK_UNLIKELY(!hak_slab_index(slab, block, &index))) {
         hak_report_inside("free", block);
+        return false;
+    }
     uint64_t bit = (uint64_t)1 << index % 64;
     uint16_t word = (uint16_t)(index / 64);
-    if (HAK_UNLIKELY(slab->bits[word] & bit))
+    if (HAK_UNLIKELY(slab->bits[word] & bit)) {
         hak_report_double_free("free", block, hak_classes[slab->class].size);
+        return false;
+    }
     slab->bits[word] |= bit;
     slab->first_word = HAK_MIN(slab->first_word, word);
     slab->free++;
     slab->rest = HAK_REST_NONE;
     relist(slab, lists);
+    return true;
 }
 
 static bool all_free(const struct hak_slab *slab, unsigned first, unsigned last)

@@ -26,7 +26,10 @@ HAK_NOINLINE void hak_free_sized_slow(const char *call, void *p, size_t align, s
 /* For a power of two `align`. */
 HAK_NOINLINE void *hak_malloc_aligned(size_t align, size_t size);
 HAK_NOINLINE void *hak_realloc(void *p, size_t size);
+/* 0 for NULL, and for what is no block. */
 size_t hak_usable_size(const char *call, void *p);
+/* With force_libc: whether an address that has no business here is taken for a block of the C library's. */
+bool hak_is_libcs(const void *p);
 
 /* malloc_trim: everything that is free, everywhere, but for `keep` bytes; the bytes given back. */
 size_t hak_trim(size_t keep);

@@ -13,14 +13,15 @@
 
 #include "invariant.h"
 #include "os.h"
+#include "settings.h"
 
 #define REMAP_TRIES 8u
 
 struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
-_Atomic size_t hak_super_keep = (size_t)64 << 20;
 _Atomic uint32_t hak_purge_due;
 _Atomic size_t hak_super_settled = (size_t)1 << 20;
 _Atomic uint32_t hak_purge_in_background;
+static size_t keep_most = SIZE_MAX; /* what keep_free may be, by what the process may map */
 /* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for nothing. */
 static bool addresses_are_scarce;
 
@@ -33,7 +34,12 @@ void hak_super_start(void)
 {
     size_t limit = hak_os_address_limit();
     addresses_are_scarce = limit != SIZE_MAX;
-    hak_store(&hak_super_keep, HAK_MIN(hak_load(&hak_super_keep), limit / 16));
+    keep_most = addresses_are_scarce ? limit / 16 : SIZE_MAX;
+}
+
+size_t hak_super_keep(void)
+{
+    return HAK_MIN(hak_setting(keep_free), keep_most);
 }
 
 static uint32_t mask_of(unsigned units, unsigned start)
@@ -230,10 +236,10 @@ struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, 
     return span;
 }
 
-/* After units were freed: gives memory back if more than hak_super_keep is free and nobody else will. */
+/* After units were freed: gives memory back if more than may be kept is free and nobody else will. */
 static void keep_bound(struct hak_super *super)
 {
-    size_t keep = hak_load(&hak_super_keep);
+    size_t keep = hak_super_keep();
     if (counts.free_dirty > hak_load(&hak_super_settled))
         hak_store(&hak_purge_due, 1);
     if (hak_load(&hak_purge_in_background))

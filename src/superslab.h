@@ -21,7 +21,7 @@ struct hak_super_counts {
 void hak_super_start(void);
 extern struct hak_lock hak_super_lock;
 /* Free memory that may be kept in dirty units, in bytes. */
-extern _Atomic size_t hak_super_keep;
+size_t hak_super_keep(void);
 /* Set where memory is freed when more of it is free than purge.c allowed for when it last looked: bytes in free dirty
  * units beyond hak_super_settled, say. */
 extern _Atomic uint32_t hak_purge_due;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * thread.c - gives threads their caches and takes them back.  Owns the threads' variables (each its own) and the key
- * whose destructor tells of a thread's exit.  Calls init.h, pool.h and purge.h.
+ * whose destructor tells of a thread's exit.  Calls init.h, settings.h, pool.h and purge.h.
  *
  * Destructors of other keys may run after ours and still allocate and free.  By then the thread has no cache and
  * must not get one, which nobody would take back: it is EXITED, and the commons serves it.
@@ -13,6 +13,7 @@
 #include "init.h"
 #include "pool.h"
 #include "purge.h"
+#include "settings.h"
 
 #define FREES_WITHOUT_CACHE 64
 
@@ -37,7 +38,7 @@ bool hak_thread_start(void)
 
 static struct hak_thread *attach(void)
 {
-    if (!hak_start())
+    if (!hak_start() || hak_setting(force_libc))
         return NULL;
     struct hak_thread *thread = hak_pool_acquire();
     if (!thread)
@@ -61,6 +62,16 @@ struct hak_thread *hak_thread_self(void)
     if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED))
         return (struct hak_thread *)hak_cache_self();
     return hak_tls.state == HAK_THREAD_EXITED ? NULL : attach();
+}
+
+void hak_thread_leave(void)
+{
+    if (hak_tls.state == HAK_THREAD_ATTACHED) {
+        void *thread = hak_cache_self();
+        thread_exits(thread);
+        pthread_setspecific(key, NULL);
+    }
+    hak_fork_start(); /* what was allocated before is still freed under locks of ours */
 }
 
 struct hak_thread *hak_thread_freeing(void)

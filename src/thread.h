@@ -44,6 +44,8 @@ struct hak_thread *hak_thread_self(void);
 /* The same for a thread that frees: it gets a cache only when it has freed a few blocks without.  libc frees some on
  * behalf of a thread when the thread's destructors have run, and nobody would take its cache back. */
 struct hak_thread *hak_thread_freeing(void);
+/* The calling thread gives up the cache it may have, for good: force_libc was set after it had got one. */
+void hak_thread_leave(void);
 #pragma GCC visibility pop
 
 #endif

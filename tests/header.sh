@@ -12,7 +12,7 @@ strict='-Wall -Wextra -pedantic -Werror -Wshadow -Wundef -Wconversion -Wold-styl
     echo '#include <hakmem.h>'
     # A pointer to each function, so that nothing is declared that is not there.
     # In C, taking the address also shows that each is a complete prototype.
-    sed -n 's/.*[ *]\(hakmem_[a-z0-9_]*\)(.*/\1/p' "$header" | sort -u | grep -v '^hakmem_$' |
+    sed -n '/^HAKMEM_API/s/.*[ *]\(hakmem_[a-z0-9_]*\)(.*/\1/p' "$header" | sort -u |
         sed 's/.*/void *use_&(void); void *use_&(void) { typedef void any(void); any *p = (any *)\&&; return (void *)(size_t)p; }/'
 } >"$scratch/all.c"
 {

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* tune.h - mallopt, which sets a knob of settings.h under glibc's name for it.  Layer 7, above pool.h. */
+#ifndef HAK_TUNE_H
+#define HAK_TUNE_H
+
+#pragma GCC visibility push(hidden)
+int hak_mallopt(int parameter, int value);
+#pragma GCC visibility pop
+
+#endif
