@@ -4,8 +4,8 @@
  * everybody by itself.  Calls purge.h, pool.h and os.h.
  *
  * The helper is started by the first free that finds HELP_FROM bytes free, so that a program that never frees much
- * has the threads that it made and no others.  It blocks all signals.  It makes a pass every hak_purge_delay
- * milliseconds; when a few of them found nothing it sleeps, until much more is free than was then.  With the last
+ * has the threads that it made and no others.  It blocks all signals.  It makes a pass every
+ * purge_delay; when a few of them found nothing it sleeps, until much more is free than was then.  With the last
  * thread of the program that has a cache it leaves, so that it never keeps a process alive.
  *
  * Memory that is used again soon after it was given back costs page faults, for nothing.  When that happens, the passes
@@ -23,6 +23,7 @@
 #include "os.h"
 #include "pool.h"
 #include "purge.h"
+#include "settings.h"
 
 #define HELP_FROM ((size_t)16 << 20)  /* bytes that are free: from here on a thread is worth its while */
 #define SLACK ((size_t)1 << 20)       /* bytes more that are free than when it went to sleep: it wakes up */
@@ -41,7 +42,7 @@ enum {
     STARTING, /* a thread is about to make it */
     AWAKE,    /* it makes passes */
     ASLEEP,   /* it waits for hak_purge_due */
-    LOOK,     /* it is to look whether it is the last thread */
+    LOOK,     /* it is to look whether it is still wanted */
     REFUSED,  /* there cannot be one, and those that free make the passes */
 };
 static _Atomic uint32_t state;
@@ -49,9 +50,6 @@ static _Atomic uint32_t pid;        /* of this process; the child of a vfork has
 static _Atomic unsigned unfit_calls;
 static _Atomic uint64_t last_pass;  /* of threads that free: when, in milliseconds */
 static _Atomic unsigned fruitless;  /* and how many in a row gave nothing back */
-
-_Atomic uint32_t hak_purge_delay = 250;
-_Atomic uint32_t hak_purge_thread = 1;
 
 /* ---- the time between passes ---- */
 
@@ -82,19 +80,18 @@ static bool alone(void)
     return hak_pool_threads() == 0;
 }
 
-/* Returns when much has been freed, or it is time to look; true if the helper is to leave. */
-static bool sleep_until_due(void)
+/* Returns when much has been freed, or the helper may not be wanted any more. */
+static void sleep_until_due(void)
 {
     unsigned nap = NAP_MS;
     for (;;) {
         size_t level = hak_purge_settle(SLACK);
         hak_store_release(&state, ASLEEP);
         if (alone())
-            return true;
+            return;
         hak_os_wait_for(&state, ASLEEP, level < NAP_FROM ? 0 : nap);
-        bool woken = atomic_exchange(&state, AWAKE) != ASLEEP;
-        if (woken || hak_purge_pass())
-            return alone();
+        if (atomic_exchange(&state, AWAKE) != ASLEEP || hak_purge_pass())
+            return;
         nap = HAK_MIN(nap * 2, NAP_MS_MAX);
     }
 }
@@ -105,8 +102,8 @@ static void *help(void *argument)
     (void)argument;
     hak_os_name_thread("hakmem-purge");
     hak_purge_settle(SIZE_MAX);
-    for (unsigned nothing = 0; !alone() && hak_load(&hak_purge_thread);) {
-        hak_os_wait_for(&state, AWAKE, hak_load(&hak_purge_delay) * pace.patience);
+    for (unsigned nothing = 0; !alone() && hak_setting(purge_thread);) {
+        hak_os_wait_for(&state, AWAKE, (unsigned)hak_setting(purge_delay) * pace.patience);
         if (atomic_exchange(&state, AWAKE) == LOOK)
             continue;
         size_t given = hak_purge_pass();
@@ -114,8 +111,7 @@ static void *help(void *argument)
         nothing = given ? 0 : nothing + 1;
         if (nothing < FRUITLESS_MAX)
             continue;
-        if (sleep_until_due())
-            break;
+        sleep_until_due();
         nothing = 0;
         hak_purge_settle(SIZE_MAX);
     }
@@ -171,7 +167,7 @@ static void start(void)
 static void make_pass(void)
 {
     uint64_t last = hak_load(&last_pass), now = hak_os_milliseconds();
-    if (now - last < hak_load(&hak_purge_delay) || !atomic_compare_exchange_strong(&last_pass, &last, now))
+    if (now - last < hak_setting(purge_delay) || !atomic_compare_exchange_strong(&last_pass, &last, now))
         return;
     hak_store(&fruitless, hak_purge_pass() ? 0 : hak_load(&fruitless) + 1);
     hak_purge_settle(hak_load(&fruitless) < FRUITLESS_MAX ? 0 : SLACK);
@@ -187,7 +183,7 @@ static void consider_start(const void *caller)
 {
     if (hak_purge_settle(SLACK) < HELP_FROM)
         return;
-    if (!hak_load(&hak_purge_thread) || hak_os_address_limit() != SIZE_MAX || hak_os_libc_known() == HAK_OS_NEVER) {
+    if (!hak_setting(purge_thread) || hak_os_address_limit() != SIZE_MAX || hak_os_libc_known() == HAK_OS_NEVER) {
         refuse();
         return;
     }
@@ -222,12 +218,19 @@ void hak_purge_poll(const void *caller)
     }
 }
 
+void hak_helper_look(void)
+{
+    uint32_t awake = AWAKE, asleep = ASLEEP, refused = REFUSED;
+    if (atomic_compare_exchange_strong(&state, &asleep, LOOK) || atomic_compare_exchange_strong(&state, &awake, LOOK))
+        hak_os_wake(&state, 1);
+    else
+        atomic_compare_exchange_strong(&state, &refused, NONE);
+}
+
 void hak_helper_thread_left(void)
 {
-    uint32_t awake = AWAKE, asleep = ASLEEP;
-    if (alone() && (atomic_compare_exchange_strong(&state, &asleep, LOOK) ||
-                    atomic_compare_exchange_strong(&state, &awake, LOOK)))
-        hak_os_wake(&state, 1);
+    if (alone())
+        hak_helper_look();
 }
 
 void hak_helper_in_process(void)

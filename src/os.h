@@ -39,8 +39,8 @@ bool hak_os_unmap(void *at, size_t size);
 void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move);
 /* Gives the pages' memory back; they read as zero afterwards.  False if the kernel kept them (locked memory). */
 bool hak_os_purge(void *at, size_t size);
-/* Asks for huge pages in the range. */
-void hak_os_want_huge(void *at, size_t size);
+/* Asks for huge pages in the range, or for none. */
+void hak_os_want_huge(void *at, size_t size, bool wanted);
 
 /* Where the first window may be tried: an address with nothing near it, differing from run to run; 0 if there is no
  * such place here.  `attempt` counts up from 0. */

@@ -146,9 +146,9 @@ bool hak_os_purge(void *at, size_t size)
     return !failed(call(SYS_madvise, (long)at, (long)size, MADV_DONTNEED, 0, 0, 0));
 }
 
-void hak_os_want_huge(void *at, size_t size)
+void hak_os_want_huge(void *at, size_t size, bool wanted)
 {
-    call(SYS_madvise, (long)at, (long)size, MADV_HUGEPAGE, 0, 0, 0);
+    call(SYS_madvise, (long)at, (long)size, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
 }
 
 /*

@@ -33,6 +33,8 @@ size_t hak_purge_settle(size_t slack);
 
 /* Called without a lock, when hak_purge_due is set, by a function of the family; `caller` is where it returns to. */
 HAK_COLD void hak_purge_poll(const void *caller);
+/* The helper has to see whether it is still wanted. */
+void hak_helper_look(void);
 /* A thread has given up its cache: the helper leaves with the last. */
 void hak_helper_thread_left(void);
 /* At the start, so that the child of a vfork is told from its parent. */

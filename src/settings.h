@@ -13,6 +13,7 @@
 #include "hakmem.h"
 
 enum hak_misuse { HAK_MISUSE_ABORT, HAK_MISUSE_REPORT };
+enum hak_thp { HAK_THP_AUTO, HAK_THP_NEVER, HAK_THP_ALWAYS };
 
 enum hak_knob {
 #define HAK_KNOB(name, ...) HAK_KNOB_##name,

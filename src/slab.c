@@ -197,6 +197,8 @@ size_t hak_slab_purge(struct hak_slab *slab)
         if (stop > start && hak_os_purge(slab->base + start, stop - start))
             given += stop - start;
     }
+    if (given)
+        hak_super_break_up(slab->super);
     return given;
 }
 

@@ -236,13 +236,14 @@ struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, 
     return span;
 }
 
-/* After units were freed: gives memory back if more than may be kept is free and nobody else will. */
+/* After units were freed: gives memory back if more than may be kept is free, unless the limit is nobody's wish and the
+ * helper thread will do it in time. */
 static void keep_bound(struct hak_super *super)
 {
     size_t keep = hak_super_keep();
     if (counts.free_dirty > hak_load(&hak_super_settled))
         hak_store(&hak_purge_due, 1);
-    if (hak_load(&hak_purge_in_background))
+    if (hak_load(&hak_purge_in_background) && keep >= HAK_DEFAULT_keep_free)
         return;
     if (addresses_are_scarce && super->run == HAK_SUPER_UNITS && counts.free > keep)
         unmap(super);
@@ -341,6 +342,31 @@ static bool is_out(const struct batch *batch, unsigned unit)
     return batch->out[unit / HAK_SUPER_UNITS] >> unit % HAK_SUPER_UNITS & 1;
 }
 
+/* A part of it was given back: the kernel is not to fill the gap again by making a huge page of it. */
+static void break_up(struct hak_super *super)
+{
+    if (super->broken || !hak_window_wants_huge())
+        return;
+    super->broken = true;
+    hak_os_want_huge(super->base, HAK_SUPER, false);
+}
+
+/* It holds no memory: as if it were new. */
+static void mend(struct hak_super *super)
+{
+    if (!super->broken || !hak_window_wants_huge())
+        return;
+    super->broken = false;
+    hak_os_want_huge(super->base, HAK_SUPER, true);
+}
+
+void hak_super_break_up(struct hak_super *super)
+{
+    hak_lock(&hak_super_lock);
+    break_up(super);
+    hak_unlock(&hak_super_lock);
+}
+
 /* One system call for each run of units, across superslabs' borders.  What the kernel would not take leaves `clean`. */
 static size_t batch_purge(const struct batch *batch, uint32_t clean[HAK_CHUNK_SUPERS])
 {
@@ -368,6 +394,10 @@ static void batch_return(const struct batch *batch, const uint32_t clean[HAK_CHU
         give(super, batch->out[i], clean[i]);
         super->purged |= clean[i];
         counts.purged += dirty_bytes(clean[i]);
+        if (super->free == UINT32_MAX && !super->dirty)
+            mend(super);
+        else
+            break_up(super);
     }
     hak_unlock(&hak_super_lock);
 }

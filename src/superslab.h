@@ -40,6 +40,8 @@ bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest);
 size_t hak_super_purge(size_t keep);
 /* Gives back what has been free since the last call; returns the bytes.  Under HAK_RANK_PURGE. */
 size_t hak_super_decay(void);
+/* A part of it has been given back by somebody else: it is to have no huge pages. */
+void hak_super_break_up(struct hak_super *super);
 struct hak_super_counts hak_super_count(void);
 #pragma GCC visibility pop
 

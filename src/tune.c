@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tune.c - the functions of hakmem_tune(3).  Owns nothing; the values are in settings.c.  Calls settings.h, and what
- * makes a new value felt at once: pool.h, superslab.h and large.h.
+ * makes a new value felt at once: pool.h, purge.h, superslab.h and large.h.
  */
 #include "tune.h"
 
@@ -10,6 +10,7 @@
 #include "init.h"
 #include "large.h"
 #include "pool.h"
+#include "purge.h"
 #include "report.h"
 #include "settings.h"
 #include "superslab.h"
@@ -31,6 +32,11 @@ static void apply_keep_free(void)
 {
     hak_super_purge(hak_super_keep());
     hak_huge_purge(hak_super_keep());
+}
+
+static void apply_purge_thread(void)
+{
+    hak_helper_look();
 }
 
 static void (*const apply[])(void) = {

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * window.c - places windows in the address space and superslabs in windows.  Owns hak_window_first and the windows
- * behind it, guarded by HAK_RANK_SUPER.  Calls meta.h and os.h.
+ * behind it, guarded by HAK_RANK_SUPER.  Calls meta.h, os.h and settings.h.
  */
 #include "window.h"
 
 #include "meta.h"
 #include "os.h"
+#include "settings.h"
 
-/* From this much heap on a superslab asks for a huge page: what one of them may waste is then a few percent. */
+/* From this much heap on a superslab asks for a huge page, as what one of them may waste is then a few percent; before,
+ * for none, as the kernel may be set to give them to everybody. */
 #define HUGE_PAGES_FROM ((size_t)32 << 20)
 /* Superslabs are asked for in runs of up to this many, an eighth of what there is. */
 #define GROW_MAX 16u
@@ -128,6 +130,7 @@ static void set_clean(struct hak_super *super)
 {
     super->free = UINT32_MAX;
     super->dirty = super->idle = super->purged = 0;
+    super->broken = false;
     super->run = HAK_SUPER_UNITS;
 }
 
@@ -147,13 +150,9 @@ static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chu
 
 bool hak_window_wants_huge(void)
 {
-    return supers_mapped << HAK_SUPER_SHIFT > HUGE_PAGES_FROM;
-}
-
-static void ask_for_huge_pages(char *base, size_t count)
-{
-    if (hak_window_wants_huge())
-        hak_os_want_huge(base, count << HAK_SUPER_SHIFT);
+    if (hak_setting(thp) == HAK_THP_AUTO)
+        return supers_mapped << HAK_SUPER_SHIFT > HUGE_PAGES_FROM;
+    return hak_setting(thp) == HAK_THP_ALWAYS;
 }
 
 static enum hak_os_claim claim(struct hak_window *window, size_t index, size_t count)
@@ -196,7 +195,7 @@ static struct hak_super *grow(struct hak_window *window, bool *full)
             chain = super;
         }
         supers_mapped += count;
-        ask_for_huge_pages(chain->base, count);
+        hak_os_want_huge(chain->base, count << HAK_SUPER_SHIFT, hak_window_wants_huge());
         return chain;
     }
     *full = true;
@@ -226,6 +225,6 @@ bool hak_window_remap(struct hak_super *super)
         return false;
     set_clean(super);
     supers_mapped++;
-    ask_for_huge_pages(super->base, 1);
+    hak_os_want_huge(super->base, HAK_SUPER, hak_window_wants_huge());
     return true;
 }

@@ -67,6 +67,7 @@ struct hak_super {
     uint32_t idle;   /* those that were free and dirty at the last hak_super_decay() */
     uint32_t purged; /* those that hak_super_decay() gave back and nobody has used since */
     uint8_t run;     /* the longest run of free units */
+    bool broken;     /* it asked for huge pages, parts of it were given back, and it asks for none any more */
 } HAK_ALIGNED(64);
 
 /* The state of 64 MiB of a window. */

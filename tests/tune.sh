@@ -54,7 +54,7 @@ says "hakmem: HAKMEM_TUNE: unknown knob 'keep_fre'; nearest is keep_free" \
     "hakmem: HAKMEM_TUNE: unknown preset 'low'; nearest is low-memory"
 expect 0 "each problem is one line, and the program runs" "$scratch/said" env LD_PRELOAD="$library" \
     HAKMEM_TUNE='keep_fre=1,huge_cache,on_misuse=ignore,depot_budget=2x,heaps_per_cpu=65,preset=low' "$scratch/whose"
-says "hakmem: HAKMEM_TUNE: unknown knob '?[31m?'; nearest is preset"
+says "hakmem: HAKMEM_TUNE: unknown knob '?[31m?'; nearest is thp"
 expect 0 "control characters are not passed on" "$scratch/said" env LD_PRELOAD="$library" \
     HAKMEM_TUNE="$(printf '\033[31m\001=1')" "$scratch/whose"
 
@@ -122,7 +122,7 @@ ok $? "explains both"
 says "hakmem: tune: no knob or preset 'keep'; see hakmem tune list"
 expect 1 "hakmem tune explain of what is not there" "$scratch/said" "$hakmem" tune explain keep
 expect 0 "hakmem tune check of what is right" "$scratch/nothing" "$hakmem" tune check 'preset=latency,heaps_per_cpu=1,'
-says "hakmem: tune: unknown knob 'foo'; nearest is preset" "hakmem: tune: keep_free: '' is no value; valid is 0 to 64t"
+says "hakmem: tune: unknown knob 'foo'; nearest is thp" "hakmem: tune: keep_free: '' is no value; valid is 0 to 64t"
 expect 1 "hakmem tune check of what is not" "$scratch/said" "$hakmem" tune check foo=1,keep_free=
 says "hakmem: tune: check takes one string; see hakmem help tune"
 expect 2 "hakmem tune check of nothing" "$scratch/said" "$hakmem" tune check
