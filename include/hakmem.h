@@ -163,6 +163,27 @@ HAKMEM_API void hakmem_malloc_stats(void);
 HAKMEM_API int hakmem_malloc_trim(size_t pad) HAKMEM_NOTHROW;
 
 /**
+ * Gives all free memory of the process back to the kernel that can be given back, whichever thread freed it, except what
+ * other threads' magazines hold.  Free memory goes back by itself in the course of time; this is for a program that
+ * knows that it will need none of it soon.
+ * @return how many bytes went back.
+ */
+HAKMEM_API size_t hakmem_purge(void) HAKMEM_NOTHROW;
+
+/**
+ * Told that `held` bytes are held from the kernel, more than the soft `limit` (limit_soft in hakmem_tune(3)), after all
+ * that was free has been given back.
+ */
+typedef void hakmem_pressure_callback(size_t held, size_t limit, void *data);
+
+/**
+ * Has `callback` called whenever the soft limit is passed, by the thread whose allocation passed it and before that call
+ * returns, and again for each thirty-second of the limit more.  It may allocate and free, and is not called while it
+ * runs.  NULL: nobody is told any more; a call that has begun may still be running.
+ */
+HAKMEM_API void hakmem_on_pressure(hakmem_pressure_callback *callback, void *data) HAKMEM_NOTHROW;
+
+/**
  * Sets a glibc tuning parameter.  M_TRIM_THRESHOLD sets the knob keep_free, to its largest value if negative.
  * @return 1 if the parameter was applied, 0 if libhakmem has nothing that it could set.
  */
@@ -190,6 +211,7 @@ enum hakmem_knob_type {
     HAKMEM_KNOB_BOOL,        /**< 0 or 1; written no or yes */
     HAKMEM_KNOB_ENUM,        /**< the number of one of its words, from 0 */
     HAKMEM_KNOB_SIZE,        /**< in bytes; may be written with k, m, g or t for powers of 1024 */
+    HAKMEM_KNOB_LIMIT,       /**< a size; or 1 to 100, written with %, a share of the memory of the process's control group */
     HAKMEM_KNOB_NUMBER,      /**< a count of something */
     HAKMEM_KNOB_MILLISECONDS /**< may be written with ms or s */
 };

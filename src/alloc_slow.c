@@ -12,12 +12,19 @@
 #include "large.h"
 #include "libc_malloc.h"
 #include "pool.h"
+#include "pressure.h"
 #include "settings.h"
 
 void *hak_out_of_memory(void)
 {
     errno = ENOMEM;
     return NULL;
+}
+
+static void note_pressure(void)
+{
+    if (HAK_UNLIKELY(hak_load(&hak_limit_pressed)))
+        hak_pressure();
 }
 
 /* One block of a class, by whatever way there is: the magazine, its refill, the commons; and once more after all
@@ -39,8 +46,10 @@ static void *alloc_class(unsigned class, size_t align, size_t size)
         }
         if (!block && hak_ready())
             hak_heap_get(hak_commons, class, &block, 1);
-        if (HAK_LIKELY(block))
+        if (HAK_LIKELY(block)) {
+            note_pressure();
             return hak_debug_allocated(block);
+        }
         if (!hak_ready() || hak_reclaim() == 0)
             break;
     }
@@ -56,6 +65,7 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
     void *block = hak_large_alloc(size, align, zero);
     if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
         block = hak_large_alloc(size, align, zero);
+    note_pressure();
     return HAK_LIKELY(block) ? block : hak_out_of_memory();
 }
 

@@ -4,6 +4,17 @@
 
 #define HAK_NAME(f) hakmem_##f
 #include "family.h"
+#include "pressure.h"
+
+size_t hakmem_purge(void)
+{
+    return hak_trim(0);
+}
+
+void hakmem_on_pressure(hakmem_pressure_callback *callback, void *data)
+{
+    hak_pressure_set(callback, data);
+}
 
 const char *hakmem_version(void)
 {

@@ -13,11 +13,13 @@
 #include "large.h"
 #include "meta.h"
 #include "pool.h"
+#include "pressure.h"
 #include "purge.h"
 #include "superslab.h"
 
 static void for_each_lock(void (*act)(struct hak_lock *))
 {
+    act(&hak_pressure_lock);
     act(&hak_purge_lock);
     act(&hak_pool_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
@@ -69,6 +71,7 @@ static void in_child(void)
         _IO_list_resetlock();
     hak_pool_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_self() : NULL);
     hak_helper_forked();
+    hak_pressure_forked();
 }
 
 void hak_fork_start(void)

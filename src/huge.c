@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "large.h"
+#include "limit.h"
 #include "meta.h"
 #include "os.h"
 #include "report.h"
@@ -202,11 +203,15 @@ static struct mapping stuck_take(size_t size, size_t align)
 /* Without the lock. */
 static bool unmap(struct mapping mapping)
 {
-    if (HAK_LIKELY(hak_os_unmap(mapping.at, mapping.size)))
+    bool unmapped = hak_os_unmap(mapping.at, mapping.size);
+    if (HAK_LIKELY(unmapped)) {
+        hak_limit_release(mapping.size);
         return true;
+    }
     hak_lock(&hak_huge_lock);
     stuck_keep(mapping);
     hak_unlock(&hak_huge_lock);
+    hak_limit_release(mapping.size);
     return false;
 }
 
@@ -221,6 +226,7 @@ static size_t stuck_unmap(void)
     while (list) {
         struct mapping mapping = {(char *)list, list->size};
         list = list->next;
+        hak_limit_add(mapping.size); /* as if it held memory still */
         if (unmap(mapping))
             given += mapping.size;
     }
@@ -316,7 +322,7 @@ size_t hak_huge_decay(void)
     while (cache_idle) {
         struct mapping out = cache_remove(0);
         hak_unlock(&hak_huge_lock);
-        hak_os_unmap(out.at, out.size);
+        unmap(out);
         given += out.size;
         hak_lock(&hak_huge_lock);
     }
@@ -356,6 +362,21 @@ static void count_in(size_t size)
     counts.bytes += size;
 }
 
+/* Without an address if that fails, or the limit does not allow it.  The lock is kept, so that the room in the table
+ * stays; a page fault is no part of this. */
+static struct mapping charge_new(size_t size, size_t align, bool *zero)
+{
+    struct mapping mapping = {NULL, size};
+    if (!hak_limit_charge(size))
+        return mapping;
+    struct mapping kept = stuck_take(size, align);
+    *zero = kept.size == 0;
+    mapping.at = kept.size ? kept.at : map_aligned(size, align);
+    if (!mapping.at)
+        hak_limit_release(size);
+    return mapping;
+}
+
 void *hak_huge_alloc(size_t size, size_t align, bool *zero)
 {
     if (size > PTRDIFF_MAX - align)
@@ -367,12 +388,9 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
         return NULL;
     }
     struct mapping mapping = cache_take(size, align);
-    if (mapping.size == 0)
-        mapping = stuck_take(size, align);
-    *zero = mapping.size == 0;
+    *zero = false;
     if (mapping.size == 0) {
-        /* The lock is kept, so that the room in the table stays; a page fault is no part of this. */
-        mapping = (struct mapping){map_aligned(size, align), size};
+        mapping = charge_new(size, align, zero);
         if (!mapping.at && counts.cached) {
             hak_unlock(&hak_huge_lock);
             hak_huge_purge(0);
@@ -441,6 +459,16 @@ bool hak_huge_is_block(const void *p)
     return is_block;
 }
 
+static void *resize_charged(struct mapping mapping, size_t size)
+{
+    size_t more = size > mapping.size ? size - mapping.size : 0;
+    if (!hak_limit_charge(more))
+        return NULL;
+    void *at = hak_os_remap(mapping.at, mapping.size, size, true);
+    hak_limit_release(at ? mapping.size + more - size : more);
+    return at;
+}
+
 void *hak_huge_resize(const char *call, void *p, size_t size)
 {
     if (size <= HAK_LARGE_MAX / 2 || size > PTRDIFF_MAX)
@@ -459,9 +487,9 @@ void *hak_huge_resize(const char *call, void *p, size_t size)
     }
     /* A block that grows will grow again: an eighth more, of address space only. */
     size_t wanted = size > mapping.size ? hak_round_up(size + size / 8, hak_os_page) : size;
-    void *at = hak_os_remap(mapping.at, mapping.size, wanted, true);
+    void *at = resize_charged(mapping, wanted);
     if (!at && wanted > size)
-        at = hak_os_remap(mapping.at, mapping.size, wanted = size, true);
+        at = resize_charged(mapping, wanted = size);
     if (at) {
         erase(found);
         if (at != mapping.at || wanted < mapping.size)

@@ -5,6 +5,7 @@
  */
 #include "init.h"
 
+#include "limit.h"
 #include "meta.h"
 #include "os.h"
 #include "pool.h"
@@ -22,6 +23,7 @@ static bool start(void)
     hak_os_start();
     hak_helper_in_process();
     hak_settings_read(environ);
+    hak_limit_apply();
     hak_super_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
@@ -69,6 +71,7 @@ __attribute__((constructor)) static void start_early(int argc, char **argv, char
     hak_start();
     hak_os_find_libc();
     hak_settings_read(environ ? environ : environment);
+    hak_limit_apply();
     if (hak_setting(force_libc))
         hak_thread_leave();
     else

@@ -16,7 +16,8 @@
 #include "thread.h"
 
 enum hak_rank {
-    HAK_RANK_PURGE = 1, /* purge.c: memory that is on its way back to the kernel */
+    HAK_RANK_PRESSURE = 1, /* pressure.c: the program's callback */
+    HAK_RANK_PURGE,     /* purge.c: memory that is on its way back to the kernel */
     HAK_RANK_POOL,      /* pool.c: the table of all heaps and the caches that no thread has */
     HAK_RANK_HEAP,      /* one heap's slabs, depots and counts */
     HAK_RANK_SUPER,     /* superslab.c, window.c: which units are free, and the windows */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * meta.c - memory for the allocator's own structures: cut from blocks of pages, kept on free lists by power of two.
- * Owns those lists, guarded by HAK_RANK_META.  Calls os.h only.
+ * Owns those lists, guarded by HAK_RANK_META.  Calls os.h and limit.h.
  */
 #include "meta.h"
 
 #include <string.h>
 
+#include "limit.h"
 #include "os.h"
 
 #define SMALLEST_LOG2 6
@@ -40,6 +41,7 @@ static void *cut(size_t size)
         if (!fresh)
             return NULL;
         hak_add(&held, BLOCK_SIZE);
+        hak_limit_add(BLOCK_SIZE);
         block = fresh;
         block_left = BLOCK_SIZE;
         skip = 0;
@@ -55,8 +57,10 @@ void *hak_meta_alloc(size_t size)
     unsigned log2 = log2_of(size);
     if (log2 > LARGEST_LOG2) {
         void *pages = hak_os_map(size);
-        if (pages)
+        if (pages) {
             hak_add(&held, hak_round_up(size, hak_os_page));
+            hak_limit_add(hak_round_up(size, hak_os_page));
+        }
         return pages;
     }
     hak_lock(&hak_meta_lock);
@@ -77,6 +81,7 @@ void hak_meta_free(void *p, size_t size)
     unsigned log2 = log2_of(size);
     if (log2 > LARGEST_LOG2) {
         hak_sub(&held, hak_round_up(size, hak_os_page));
+        hak_limit_release(hak_round_up(size, hak_os_page));
         hak_os_unmap(p, size);
         return;
     }

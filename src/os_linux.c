@@ -11,6 +11,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -200,6 +201,95 @@ size_t hak_os_window_size(void)
 bool hak_os_privileged(void)
 {
     return getauxval(AT_SECURE) != 0;
+}
+
+/* ---- what the control groups allow ---- */
+
+#define CGROUP_FILE 4096
+#define CGROUP_PATH 1024
+
+/* The file's beginning, ended by a NUL; false if it cannot be read. */
+static bool read_file(const char *path, char *text, size_t size)
+{
+    long fd = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), length = 0;
+    if (failed(fd))
+        return false;
+    for (long got = 1; got > 0 && (size_t)length < size - 1; length += got) {
+        got = call(SYS_read, fd, (long)text + length, (long)(size - 1) - length, 0, 0, 0);
+        if (failed(got))
+            got = 0;
+    }
+    call(SYS_close, fd, 0, 0, 0, 0, 0);
+    text[length] = '\0';
+    return length > 0;
+}
+
+/* A file that holds a number, or "max". */
+static size_t number_in(const char *path)
+{
+    char text[32];
+    size_t number = 0;
+    if (!read_file(path, text, sizeof text) || text[0] < '0' || text[0] > '9')
+        return SIZE_MAX;
+    for (const char *digit = text; *digit >= '0' && *digit <= '9'; digit++)
+        if (__builtin_mul_overflow(number, (size_t)10, &number) ||
+            __builtin_add_overflow(number, (size_t)(*digit - '0'), &number))
+            return SIZE_MAX;
+    return number;
+}
+
+/* The least of the limits of a group and those it is in: root + group, without its last part, without the last two, ...
+ * + file.  Within a namespace of control groups the first is not there, and the root has the limit. */
+static size_t group_limit(const char *root, const char *group, size_t length, const char *file)
+{
+    size_t least = SIZE_MAX, root_length = strlen(root), file_length = strlen(file);
+    char path[CGROUP_PATH];
+    for (;;) {
+        while (length && group[length - 1] == '/')
+            length--;
+        if (root_length + length + file_length < sizeof path) {
+            memcpy(path, root, root_length);
+            memcpy(path + root_length, group, length);
+            memcpy(path + root_length + length, file, file_length + 1);
+            least = HAK_MIN(least, number_in(path));
+        }
+        if (length == 0)
+            return least;
+        while (length && group[length - 1] != '/')
+            length--;
+    }
+}
+
+/* Lines of /proc/self/cgroup: "0::/group" of version 2, "9:memory:/group" of version 1. */
+static size_t groups_limit(void)
+{
+    char text[CGROUP_FILE];
+    size_t least = SIZE_MAX;
+    if (!read_file("/proc/self/cgroup", text, sizeof text))
+        return least;
+    for (char *line = text, *end; *line; line = *end ? end + 1 : end) {
+        end = strchrnul(line, '\n');
+        char *controllers = memchr(line, ':', (size_t)(end - line));
+        char *group = controllers ? memchr(controllers + 1, ':', (size_t)(end - controllers - 1)) : NULL;
+        if (!group)
+            continue;
+        size_t names = (size_t)(group - controllers - 1), length = (size_t)(end - group - 1);
+        if (names == 0)
+            least = HAK_MIN(least, group_limit("/sys/fs/cgroup", group + 1, length, "/memory.max"));
+        else if (memmem(controllers + 1, names, "memory", 6))
+            least = HAK_MIN(least,
+                            group_limit("/sys/fs/cgroup/memory", group + 1, length, "/memory.limit_in_bytes"));
+    }
+    return least;
+}
+
+size_t hak_os_memory_limit(void)
+{
+    struct sysinfo info;
+    size_t memory = SIZE_MAX;
+    if (!failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)))
+        memory = (size_t)info.totalram * info.mem_unit;
+    return HAK_MIN(memory, groups_limit());
 }
 
 unsigned hak_os_cpus(void)

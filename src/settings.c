@@ -193,6 +193,9 @@ static const struct suffix size_suffixes[] = {
     {"t", UINT64_C(1) << 40}, {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20},
     {"k", UINT64_C(1) << 10}, {"", 1},                  {0},
 };
+static const struct suffix limit_suffixes[] = {
+    {"t", UINT64_C(1) << 40}, {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20}, {"k", UINT64_C(1) << 10}, {"%", 1}, {"", 1}, {0},
+};
 static const struct suffix time_suffixes[] = {{"s", 1000}, {"ms", 1}, {"", 1}, {0}};
 static const struct suffix no_suffixes[] = {{"", 1}, {0}};
 
@@ -201,6 +204,8 @@ static const struct suffix *suffixes_of(const struct hakmem_knob *knob)
     switch (knob->type) {
     case HAKMEM_KNOB_SIZE:
         return size_suffixes;
+    case HAKMEM_KNOB_LIMIT:
+        return limit_suffixes;
     case HAKMEM_KNOB_MILLISECONDS:
         return time_suffixes;
     default:
@@ -255,6 +260,8 @@ static enum hakmem_tune_status parse_value(const struct hakmem_knob *knob, struc
         status = word_value(knob->words, asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
     else
         status = number_value(suffixes_of(knob), asked, value);
+    if (status == HAKMEM_TUNE_OK && asked.at[asked.length - 1] == '%' && *value > 100)
+        status = HAKMEM_TUNE_OUT_OF_RANGE;
     if (status == HAKMEM_TUNE_OK && (*value < knob->least || *value > knob->most))
         status = HAKMEM_TUNE_OUT_OF_RANGE;
     return status;
@@ -271,6 +278,8 @@ void hak_knob_text(struct hak_text *text, const struct hakmem_knob *knob, uint64
     }
     const struct suffix *suffix = suffixes_of(knob);
     while (suffix->factor > 1 && (value == 0 || value % suffix->factor))
+        suffix++;
+    if (suffix->text[0] == '%' && (value == 0 || value > 100))
         suffix++;
     hak_text_decimal(text, value / suffix->factor);
     hak_text_string(text, suffix->text);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "invariant.h"
+#include "limit.h"
 #include "os.h"
 #include "settings.h"
 
@@ -115,6 +116,20 @@ static void enter(struct hak_slab *span, unsigned from, unsigned to, uint32_t fi
     }
 }
 
+/* Units that hold no memory, and will when those of `mask`, which are free, are used: a huge page comes as a whole. */
+static uint32_t fresh_units(const struct hak_super *super, uint32_t mask)
+{
+    return (super->huge ? UINT32_MAX : mask) & ~super->dirty;
+}
+
+/* Just before those of `mask` are taken. */
+static void use_fresh(struct hak_super *super, uint32_t mask)
+{
+    uint32_t fresh = fresh_units(super, mask);
+    super->dirty |= fresh;
+    counts.free_dirty += dirty_bytes(fresh);
+}
+
 static void take(struct hak_super *super, uint32_t mask)
 {
     HAK_INVARIANT((super->free & mask) == mask);
@@ -138,6 +153,15 @@ static void give(struct hak_super *super, uint32_t mask, uint32_t clean)
     relist(super);
 }
 
+/* A part of it was given back: the kernel is not to fill the gap again by making a huge page of it. */
+static void break_up(struct hak_super *super)
+{
+    if (!super->huge)
+        return;
+    super->huge = false;
+    hak_os_want_huge(super->base, HAK_SUPER, false);
+}
+
 /* Gives back the memory of a superslab's free units, one system call for each run of them. */
 static size_t purge(struct hak_super *super)
 {
@@ -155,6 +179,9 @@ static size_t purge(struct hak_super *super)
         super->idle &= ~mask;
         given += dirty_bytes(mask);
     }
+    if (given && super->free != UINT32_MAX)
+        break_up(super);
+    hak_limit_release(given);
     counts.free_dirty -= given;
     counts.purged += given;
     return given;
@@ -171,6 +198,7 @@ static size_t unmap(struct hak_super *super)
     counts.free -= HAK_SUPER;
     counts.free_dirty -= given;
     counts.purged += given;
+    hak_limit_release(given);
     super->dirty = super->idle = super->purged = 0;
     super->next = unmapped;
     unmapped = super;
@@ -224,10 +252,11 @@ struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, 
     struct hak_super *super = find(units, align, &start);
     if (!super && grow())
         super = find(units, align, &start);
-    if (super) {
-        uint32_t mask = mask_of(units, start);
-        take(super, mask);
+    uint32_t mask = super ? mask_of(units, start) : 0;
+    if (super && hak_limit_charge(dirty_bytes(fresh_units(super, mask)))) {
         *zero = (super->dirty & mask) == 0;
+        use_fresh(super, mask);
+        take(super, mask);
         span = &super->slabs[start];
         span->units = (uint8_t)units;
         enter(span, 0, units, first, rest);
@@ -273,8 +302,9 @@ bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest)
         keep_bound(super);
     } else if (units > old) {
         uint32_t mask = start + units <= HAK_SUPER_UNITS ? mask_of(units - old, start + old) : 0;
-        done = mask && (super->free & mask) == mask;
+        done = mask && (super->free & mask) == mask && hak_limit_charge(dirty_bytes(fresh_units(super, mask)));
         if (done) {
+            use_fresh(super, mask);
             take(super, mask);
             enter(span, old, units, rest, rest);
         }
@@ -303,7 +333,7 @@ size_t hak_super_purge(size_t keep)
 
 /* ---- giving back in the course of time ---- */
 
-/* A huge page is broken up for no fewer units than this. */
+/* A huge page is broken up for no fewer free units than this. */
 #define HUGE_BROKEN_FROM 4u
 
 static unsigned free_units(const struct hak_super *super)
@@ -325,7 +355,7 @@ static bool batch_take(struct batch *batch)
     for (unsigned i = 0; i < HAK_CHUNK_SUPERS; i++) {
         struct hak_super *super = &batch->chunk->supers[i];
         uint32_t free_dirty = super->free & super->dirty, out = free_dirty & super->idle;
-        if (free_units(super) < HUGE_BROKEN_FROM && hak_window_wants_huge())
+        if (super->huge && free_units(super) < HUGE_BROKEN_FROM)
             out = 0;
         batch->out[i] = out;
         any |= out;
@@ -342,21 +372,12 @@ static bool is_out(const struct batch *batch, unsigned unit)
     return batch->out[unit / HAK_SUPER_UNITS] >> unit % HAK_SUPER_UNITS & 1;
 }
 
-/* A part of it was given back: the kernel is not to fill the gap again by making a huge page of it. */
-static void break_up(struct hak_super *super)
-{
-    if (super->broken || !hak_window_wants_huge())
-        return;
-    super->broken = true;
-    hak_os_want_huge(super->base, HAK_SUPER, false);
-}
-
 /* It holds no memory: as if it were new. */
 static void mend(struct hak_super *super)
 {
-    if (!super->broken || !hak_window_wants_huge())
+    if (super->huge || !hak_window_wants_huge())
         return;
-    super->broken = false;
+    super->huge = true;
     hak_os_want_huge(super->base, HAK_SUPER, true);
 }
 
@@ -394,6 +415,7 @@ static void batch_return(const struct batch *batch, const uint32_t clean[HAK_CHU
         give(super, batch->out[i], clean[i]);
         super->purged |= clean[i];
         counts.purged += dirty_bytes(clean[i]);
+        hak_limit_release(dirty_bytes(clean[i]));
         if (super->free == UINT32_MAX && !super->dirty)
             mend(super);
         else

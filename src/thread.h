@@ -30,7 +30,7 @@ struct hak_tls {
     uint8_t fork;   /* enum hak_fork_state */
     uint8_t frees;  /* how many blocks it has freed before it had a cache */
     /* Debug builds: the locks held, by rank. */
-    uint8_t ranks_held[8];
+    uint8_t ranks_held[16];
     uint32_t ranks;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tune.c - the functions of hakmem_tune(3).  Owns nothing; the values are in settings.c.  Calls settings.h, and what
- * makes a new value felt at once: pool.h, purge.h, superslab.h and large.h.
+ * makes a new value felt at once: pool.h, purge.h, superslab.h, large.h and limit.h.
  */
 #include "tune.h"
 
@@ -9,6 +9,7 @@
 
 #include "init.h"
 #include "large.h"
+#include "limit.h"
 #include "pool.h"
 #include "purge.h"
 #include "report.h"

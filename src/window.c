@@ -130,7 +130,6 @@ static void set_clean(struct hak_super *super)
 {
     super->free = UINT32_MAX;
     super->dirty = super->idle = super->purged = 0;
-    super->broken = false;
     super->run = HAK_SUPER_UNITS;
 }
 
@@ -153,6 +152,15 @@ bool hak_window_wants_huge(void)
     if (hak_setting(thp) == HAK_THP_AUTO)
         return supers_mapped << HAK_SUPER_SHIFT > HUGE_PAGES_FROM;
     return hak_setting(thp) == HAK_THP_ALWAYS;
+}
+
+/* For, or for none, in superslabs one after the other. */
+static void ask_for_huge_pages(struct hak_super *first, size_t count)
+{
+    bool huge = hak_window_wants_huge();
+    for (size_t i = 0; i < count; i++)
+        first[i].huge = huge;
+    hak_os_want_huge(first->base, count << HAK_SUPER_SHIFT, huge);
 }
 
 static enum hak_os_claim claim(struct hak_window *window, size_t index, size_t count)
@@ -195,7 +203,7 @@ static struct hak_super *grow(struct hak_window *window, bool *full)
             chain = super;
         }
         supers_mapped += count;
-        hak_os_want_huge(chain->base, count << HAK_SUPER_SHIFT, hak_window_wants_huge());
+        ask_for_huge_pages(chain, count);
         return chain;
     }
     *full = true;
@@ -225,6 +233,6 @@ bool hak_window_remap(struct hak_super *super)
         return false;
     set_clean(super);
     supers_mapped++;
-    hak_os_want_huge(super->base, HAK_SUPER, hak_window_wants_huge());
+    ask_for_huge_pages(super, 1);
     return true;
 }

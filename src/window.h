@@ -53,8 +53,8 @@ _Static_assert(sizeof(struct hak_slab) == 128, "a slab's state is two cache line
 
 /*
  * 2 MiB in 32 units.  A unit is free, or part of one slab or span, or on its way back to the kernel (for a holder of
- * HAK_RANK_PURGE none is).  `dirty` units have been used since the kernel last gave them; the others read as zero.
- * `idle` and `purged` units are free.  On the list of its longest run of free units, whatever its length.  Guarded by
+ * HAK_RANK_PURGE none is).  `dirty` units hold memory; the others read as zero and are free, as are `idle` and `purged`
+ * ones.  On the list of its longest run of free units, whatever its length.  Guarded by
  * HAK_RANK_SUPER.
  */
 struct hak_super {
@@ -67,7 +67,7 @@ struct hak_super {
     uint32_t idle;   /* those that were free and dirty at the last hak_super_decay() */
     uint32_t purged; /* those that hak_super_decay() gave back and nobody has used since */
     uint8_t run;     /* the longest run of free units */
-    bool broken;     /* it asked for huge pages, parts of it were given back, and it asks for none any more */
+    bool huge;       /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
 } HAK_ALIGNED(64);
 
 /* The state of 64 MiB of a window. */
