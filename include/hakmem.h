@@ -288,6 +288,145 @@ HAKMEM_API enum hakmem_tune_status hakmem_tune_preset(size_t number, struct hakm
 /** What a status means, as the end of a sentence that begins with what was set. */
 HAKMEM_API const char *hakmem_tune_strerror(enum hakmem_tune_status status) HAKMEM_NOTHROW;
 
+/** @} @name Statistics @{ */
+
+/**
+ * What the allocator holds, for the whole process.  Members whose name ends in _bytes are in bytes, the others are
+ * numbers of what they are called; "so far" is since the process began, or since the fork for its child's own part.
+ * Later versions add members at the end only.
+ *
+ * While no other thread allocates or frees, these hold exactly:
+ *   live = small + large + huge
+ *   slab_bytes = small + magazine + depot + outbox + free + waste bytes
+ *   superslab_bytes = slab_bytes + large_bytes + unit_bytes
+ *   mapped_bytes = superslab_bytes + huge_bytes + cached_bytes + own_bytes
+ *   committed_bytes = mapped_bytes - unit_bytes + dirty_bytes
+ */
+struct hakmem_stats {
+    uint32_t version; /**< of this structure: HAKMEM_STATS_VERSION of the library */
+    uint32_t size;    /**< how many bytes of it the library has filled in */
+    uint32_t counted; /**< 0 if the library was built without statistics: some figures are then 0 */
+    uint32_t classes; /**< how many size classes there are */
+
+    size_t live_blocks;  /**< blocks that the program owns */
+    size_t live_bytes;   /**< what malloc_usable_size says of them, added up */
+    size_t small_blocks; /**< live blocks of size classes, which is up to 128 KiB */
+    size_t small_bytes;
+    size_t large_blocks; /**< live blocks of up to 1 MiB */
+    size_t large_bytes;
+    size_t huge_blocks; /**< live blocks above */
+    size_t huge_bytes;
+    size_t magazine_blocks; /**< free blocks in threads' magazines */
+    size_t magazine_bytes;
+    size_t depot_blocks; /**< free blocks in heaps' depots */
+    size_t depot_bytes;
+    size_t outbox_blocks; /**< free blocks on their way to the heap that owns them */
+    size_t outbox_bytes;
+    size_t free_blocks; /**< free blocks in slabs */
+    size_t free_bytes;
+
+    size_t slabs;
+    size_t slab_bytes;
+    size_t waste_bytes; /**< ends of slabs that are too short for a block */
+    size_t superslabs;
+    size_t superslab_bytes;
+    size_t unit_bytes;   /**< in superslabs, free for any slab or large block */
+    size_t dirty_bytes;  /**< of these, holding memory */
+    size_t cached_bytes; /**< freed huge blocks that are kept for reuse */
+    size_t own_bytes;    /**< the allocator's own structures */
+
+    size_t mapped_bytes;      /**< mapped by the allocator, readable and writable */
+    size_t mapped_peak_bytes; /**< the most that was ever mapped */
+    size_t committed_bytes;   /**< of what is mapped, all that may be in memory */
+    size_t resident_bytes;    /**< of the whole process, in memory; 0 if /proc cannot be read */
+    size_t purged_bytes;      /**< given back to the kernel, so far */
+    size_t hugepage_bytes;    /**< for which huge pages were asked, so far */
+
+    size_t mmap_calls; /**< system calls, so far */
+    size_t munmap_calls;
+    size_t mremap_calls;
+    size_t madvise_calls;
+    size_t mprotect_calls;
+    size_t futex_calls;
+    size_t remote_frees; /**< blocks that came back to their heap from threads of others, so far */
+    size_t heaps;
+    size_t threads; /**< threads that have allocated or freed and have not exited */
+};
+#define HAKMEM_STATS_VERSION 1
+
+/** One size class: numbers of its blocks, as above.  Large and huge blocks are not of any class. */
+struct hakmem_stats_class {
+    uint32_t version;   /**< HAKMEM_STATS_VERSION of the library */
+    uint32_t size;      /**< how many bytes of this structure the library has filled in */
+    size_t block_bytes; /**< usable size of a block */
+    size_t live_blocks;
+    size_t magazine_blocks;
+    size_t depot_blocks;
+    size_t outbox_blocks;
+    size_t free_blocks;
+    size_t slabs;
+    size_t slab_bytes;
+    size_t waste_bytes;
+};
+
+/** One heap: the blocks in its slabs, whichever thread has them. */
+struct hakmem_stats_heap {
+    uint32_t version; /**< HAKMEM_STATS_VERSION of the library */
+    uint32_t size;    /**< how many bytes of this structure the library has filled in */
+    size_t threads;   /**< threads that allocate from it now */
+    size_t live_blocks;
+    size_t live_bytes;
+    size_t magazine_blocks;
+    size_t magazine_bytes;
+    size_t depot_blocks;
+    size_t depot_bytes;
+    size_t outbox_blocks; /**< its blocks on their way home from any thread */
+    size_t outbox_bytes;
+    size_t free_blocks;
+    size_t free_bytes;
+    size_t slabs;
+    size_t slab_bytes;
+    size_t waste_bytes;
+    size_t remote_frees;
+};
+
+/**
+ * Takes a snapshot: of the first `size` bytes of the structure, normally sizeof *stats.  Nothing is stopped for it, and
+ * nothing allocated; a heap is locked while it is read.  Takes a moment for each heap and thread.
+ * @return 0, or -1 with errno EINVAL if `size` is less than 16.
+ */
+HAKMEM_API int hakmem_stats_get(struct hakmem_stats *stats, size_t size) HAKMEM_NOTHROW;
+
+/** The same for size class `index`, from 0.  EINVAL also if there is no such class, or `size` is less than 8. */
+HAKMEM_API int hakmem_stats_get_class(size_t index, struct hakmem_stats_class *stats, size_t size) HAKMEM_NOTHROW;
+
+/** The same for heap `index`, from 0; the first is that of threads without one.  Heaps are never taken away. */
+HAKMEM_API int hakmem_stats_get_heap(size_t index, struct hakmem_stats_heap *stats, size_t size) HAKMEM_NOTHROW;
+
+enum hakmem_stats_format {
+    HAKMEM_STATS_TEXT,       /**< for people */
+    HAKMEM_STATS_JSON,       /**< one object */
+    HAKMEM_STATS_PROMETHEUS /**< Prometheus text format, version 0.0.4 */
+};
+
+/**
+ * Writes a snapshot of everything in pieces, by calls of write(arg, text, length), or to standard error if `write` is
+ * NULL.  Nothing is allocated, and no lock is held during the calls, so that they may.
+ * @return 0, or -1 with errno EINVAL if there is no such format.
+ */
+HAKMEM_API int hakmem_stats_print(enum hakmem_stats_format format,
+                                  void (*write)(void *arg, const char *text, size_t length), void *arg);
+
+/**
+ * Calls visit(arg, block, usable size, class) for each live block of the process, in no particular order; class is -1
+ * for a large or huge block.  Ends when a call does not return 0.  A block that is live from before the walk until
+ * after it is visited once.  One that is allocated or freed meanwhile may be visited or not, and may be free by then;
+ * so may a free one that another thread's magazines take in or give out.  No lock is held during the calls, so that they
+ * may allocate and free.
+ * @return what the last call returned, or 0.
+ */
+HAKMEM_API int hakmem_walk(int (*visit)(void *arg, void *block, size_t usable_size, int size_class), void *arg);
+
 /** @} */
 
 #ifdef __cplusplus

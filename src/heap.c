@@ -217,6 +217,7 @@ unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
             put(heap, class, blocks[i]);
     }
     note_level(heap);
+    heap->remote_frees += count - others;
     hak_unlock(&heap->lock);
     return others;
 }
@@ -296,6 +297,7 @@ static size_t give_back(struct hak_heap *heap, struct hak_slab *slab)
         destroy(heap, slab);
     else if (slab->free * 2u >= slab->capacity)
         given = hak_slab_purge(slab);
+    heap->purged += given;
     return given;
 }
 

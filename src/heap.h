@@ -33,6 +33,8 @@ struct hak_heap {
     struct hak_slab_lists lists[HAK_CLASS_COUNT];
     size_t slabs[HAK_CLASS_COUNT];
     size_t out[HAK_CLASS_COUNT];
+    size_t remote_frees; /* blocks that threads of other heaps gave back, so far */
+    size_t purged;       /* bytes of free pages in slabs that went back to the kernel, so far */
     struct hak_thread *threads_list; /* those that have this heap; changes under HAK_RANK_POOL, too */
 
     _Atomic unsigned threads; /* how many of them are alive; changes under HAK_RANK_POOL */

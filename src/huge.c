@@ -165,6 +165,7 @@ static void stuck_put(struct mapping mapping)
             *link = begin->next;
             mapping.at = before ? (char *)begin : mapping.at;
             mapping.size += begin->size;
+            counts.stuck -= begin->size;
         } else {
             link = &begin->next;
         }
@@ -172,6 +173,7 @@ static void stuck_put(struct mapping mapping)
     struct stuck *begin = (struct stuck *)mapping.at;
     *begin = (struct stuck){stuck, mapping.size};
     stuck = begin;
+    counts.stuck += mapping.size;
 }
 
 /* The memory goes back even if the addresses cannot. */
@@ -191,6 +193,7 @@ static struct mapping stuck_take(size_t size, size_t align)
             continue;
         size_t after = begin->size - before - size;
         *link = begin->next;
+        counts.stuck -= begin->size;
         if (before)
             stuck_put((struct mapping){(char *)begin, before});
         if (after)
@@ -222,6 +225,7 @@ static size_t stuck_unmap(void)
     hak_lock(&hak_huge_lock);
     struct stuck *list = stuck;
     stuck = NULL;
+    counts.stuck = 0;
     hak_unlock(&hak_huge_lock);
     while (list) {
         struct mapping mapping = {(char *)list, list->size};
@@ -284,6 +288,7 @@ static void cache_put(struct mapping mapping)
     hak_lock(&hak_huge_lock);
     while (!cache_has_room(mapping.size) && cache_used) {
         struct mapping out = cache_remove(0);
+        counts.purged += out.size;
         hak_unlock(&hak_huge_lock);
         unmap(out);
         hak_lock(&hak_huge_lock);
@@ -294,6 +299,8 @@ static void cache_put(struct mapping mapping)
         counts.cached += mapping.size;
         if (counts.cached > hak_load(&hak_huge_settled))
             hak_store(&hak_purge_due, 1);
+    } else {
+        counts.purged += mapping.size;
     }
     hak_unlock(&hak_huge_lock);
     if (!kept)
@@ -306,6 +313,7 @@ size_t hak_huge_purge(size_t keep)
     hak_lock(&hak_huge_lock);
     while (cache_used && counts.cached > keep) {
         struct mapping out = cache_remove(0);
+        counts.purged += out.size;
         hak_unlock(&hak_huge_lock);
         unmap(out);
         given += out.size; /* their memory at least */
@@ -507,4 +515,29 @@ struct hak_huge_counts hak_huge_count(void)
     struct hak_huge_counts result = counts;
     hak_unlock(&hak_huge_lock);
     return result;
+}
+
+const struct hak_huge_counts *hak_huge_counts_at(void)
+{
+    return &counts;
+}
+
+/* The table has no order, so each call goes through all of it and keeps the lowest addresses. */
+unsigned hak_huge_after(const void *address, struct hak_huge_block *blocks, unsigned room)
+{
+    unsigned found = 0;
+    hak_lock(&hak_huge_lock);
+    for (size_t i = 0; i < table_size; i++) {
+        struct mapping mapping = table[i];
+        if (!mapping.at || (uintptr_t)mapping.at <= (uintptr_t)address)
+            continue;
+        if (found == room && (uintptr_t)mapping.at > (uintptr_t)blocks[found - 1].at)
+            continue;
+        unsigned place = found < room ? found++ : found - 1;
+        for (; place > 0 && (uintptr_t)blocks[place - 1].at > (uintptr_t)mapping.at; place--)
+            blocks[place] = blocks[place - 1];
+        blocks[place] = (struct hak_huge_block){mapping.at, mapping.size};
+    }
+    hak_unlock(&hak_huge_lock);
+    return found;
 }

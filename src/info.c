@@ -1,139 +1,96 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * info.c - collects the figures of info.h and prints them in glibc's forms.  Owns nothing; holds a heap's lock only
- * while reading it, never while printing.  Calls pool.h, superslab.h, large.h, meta.h and os.h.
+ * info.c - the statistics in glibc's forms, and mallopt.  Owns nothing and holds no lock while it prints.  Calls stats.h,
+ * report.h and os.h, and superslab.h and large.h for mallopt.
  */
 #include "info.h"
 
 #include <errno.h>
-#include <limits.h>
 
-#include "init.h"
-#include "large.h"
-#include "meta.h"
 #include "os.h"
-#include "pool.h"
 #include "report.h"
-#include "superslab.h"
+#include "stats.h"
 
-void hak_heap_usage(struct hak_heap *heap, struct hak_heap_usage *usage)
+static void collect(struct hakmem_stats *stats)
 {
-    *usage = (struct hak_heap_usage){0};
-    hak_lock(&heap->lock);
-    for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
-        for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-            struct hak_mag *mag = &thread->cache.mags[class];
-            usage->classes[class].cached +=
-                hak_mag_held(thread, class, &mag->ready) + hak_mag_held(thread, class, &mag->freed);
-        }
-        usage->outbox_bytes += hak_load(&thread->outbox.bytes);
-    }
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        struct hak_class_usage *u = &usage->classes[class];
-        u->slabs = heap->slabs[class];
-        u->cached += heap->depots[class].count;
-        u->free = u->slabs * hak_classes[class].capacity - heap->out[class];
-        /* Magazines may have changed since `out` did. */
-        u->live = heap->out[class] > u->cached ? heap->out[class] - u->cached : 0;
-    }
-    hak_unlock(&heap->lock);
+    struct hak_view view;
+    struct hak_usage usage;
+    hak_stats_view(&view, HAK_WAITS);
+    hak_usage_collect(&view, 0, &usage);
+    hak_usage_total(&view, &usage, stats);
 }
 
-struct totals {
-    size_t live, cached, free; /* bytes in blocks of size classes */
-    size_t cached_blocks, free_blocks;
-    size_t outboxes; /* bytes in blocks that count as live in one heap and lie in an outbox of another's thread */
-    size_t heaps;
-    struct hak_super_counts supers;
-    struct hak_huge_counts huge;
-    size_t large; /* bytes in large blocks */
-};
-
-static void add_heap(struct totals *totals, const struct hak_heap_usage *usage)
+static size_t in_caches(const struct hakmem_stats *stats)
 {
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        const struct hak_class_usage *u = &usage->classes[class];
-        size_t size = hak_classes[class].size;
-        totals->live += u->live * size;
-        totals->cached += u->cached * size;
-        totals->free += u->free * size;
-        totals->cached_blocks += u->cached;
-        totals->free_blocks += u->free;
-    }
-    totals->outboxes += usage->outbox_bytes;
-    totals->heaps++;
-}
-
-static void collect(struct totals *totals)
-{
-    *totals = (struct totals){0};
-    if (!hak_ready())
-        return;
-    for (uint32_t number = 1; HAK_STATS && number <= hak_heap_count(); number++) {
-        struct hak_heap_usage usage;
-        hak_heap_usage(hak_heap_numbered(number), &usage);
-        add_heap(totals, &usage);
-    }
-    totals->live -= HAK_MIN(totals->live, totals->outboxes);
-    totals->cached += totals->outboxes;
-    totals->supers = hak_super_count();
-    totals->huge = hak_huge_count();
-    totals->large = hak_load(&hak_large_bytes);
+    return stats->magazine_bytes + stats->depot_bytes + stats->outbox_bytes;
 }
 
 struct mallinfo2 hak_mallinfo2(void)
 {
-    struct totals totals;
-    collect(&totals);
-    size_t live = totals.live + totals.large;
+    struct hakmem_stats stats;
+    collect(&stats);
+    size_t live = stats.small_bytes + stats.large_bytes;
     return (struct mallinfo2){
-        .arena = totals.supers.mapped,
-        .hblks = totals.huge.blocks,
-        .hblkhd = totals.huge.bytes,
+        .arena = stats.superslab_bytes,
+        .hblks = stats.huge_blocks,
+        .hblkhd = stats.huge_bytes,
         .uordblks = live,
-        .fsmblks = totals.cached,
-        .fordblks = totals.supers.mapped - HAK_MIN(live, totals.supers.mapped),
-        .keepcost = totals.supers.free_dirty + totals.huge.cached,
+        .fsmblks = in_caches(&stats),
+        .fordblks = stats.superslab_bytes - HAK_MIN(live, stats.superslab_bytes),
+        .keepcost = stats.dirty_bytes + stats.cached_bytes,
     };
+}
+
+static void print_sizes(const struct hak_usage *usage, FILE *stream)
+{
+    size_t from = 1;
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        struct hakmem_stats_class one;
+        hak_usage_class(usage, class, &one);
+        size_t count = one.magazine_blocks + one.depot_blocks + one.outbox_blocks + one.free_blocks;
+        if (one.slabs)
+            fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n", from, one.block_bytes,
+                    count * one.block_bytes, count);
+        from = one.block_bytes + 1;
+    }
+}
+
+static void print_heap(struct hak_view *view, uint32_t number, FILE *stream)
+{
+    struct hak_usage usage;
+    struct hakmem_stats_heap heap;
+    hak_usage_collect(view, number, &usage);
+    hak_usage_heap(&usage, &heap);
+    fprintf(stream, "<heap nr=\"%u\">\n<sizes>\n", number - 1);
+    print_sizes(&usage, stream);
+    fprintf(stream,
+            "</sizes>\n<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n<system type=\"current\" size=\"%zu\"/>\n</heap>\n",
+            heap.magazine_blocks + heap.depot_blocks + heap.outbox_blocks,
+            heap.magazine_bytes + heap.depot_bytes + heap.outbox_bytes, heap.free_blocks, heap.free_bytes,
+            heap.slab_bytes);
 }
 
 int hak_malloc_info(int options, FILE *stream)
 {
-    struct totals all = {0}, sums;
+    struct hak_view view;
+    struct hakmem_stats all;
     if (options != 0) {
         errno = EINVAL;
         return -1;
     }
+    collect(&all);
+    hak_stats_view(&view, HAK_WAITS);
     fputs("<malloc version=\"1\">\n", stream);
-    for (uint32_t number = 1; HAK_STATS && hak_ready() && number <= hak_heap_count(); number++) {
-        struct hak_heap_usage usage;
-        struct totals one = {0};
-        size_t slab_bytes = 0;
-        hak_heap_usage(hak_heap_numbered(number), &usage);
-        add_heap(&one, &usage);
-        add_heap(&all, &usage);
-        fprintf(stream, "<heap nr=\"%u\">\n<sizes>\n", number - 1);
-        for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-            const struct hak_class_usage *u = &usage.classes[class];
-            size_t size = hak_classes[class].size, count = u->cached + u->free;
-            slab_bytes += u->slabs * hak_classes[class].units * HAK_UNIT;
-            if (u->slabs)
-                fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
-                        class ? hak_classes[class - 1].size + (size_t)1 : 1, size, count * size, count);
-        }
-        fprintf(stream,
-                "</sizes>\n<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n"
-                "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n<system type=\"current\" size=\"%zu\"/>\n</heap>\n",
-                one.cached_blocks, one.cached, one.free_blocks, one.free, slab_bytes);
-    }
-    collect(&sums);
+    for (uint32_t number = 1; HAK_STATS && number <= view.heaps; number++)
+        print_heap(&view, number, stream);
     fprintf(stream,
             "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
             "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n<system type=\"current\" size=\"%zu\"/>\n"
             "<aspace type=\"total\" size=\"%zu\"/>\n</malloc>\n",
-            all.cached_blocks, all.cached, all.free_blocks + sums.supers.free / HAK_UNIT, all.free + sums.supers.free,
-            sums.huge.blocks, sums.huge.bytes,
-            sums.supers.mapped + sums.huge.bytes + sums.huge.cached, sums.supers.mapped);
+            all.magazine_blocks + all.depot_blocks + all.outbox_blocks, in_caches(&all),
+            all.free_blocks + all.unit_bytes / HAK_UNIT, all.free_bytes + all.unit_bytes, all.huge_blocks,
+            all.huge_bytes, all.superslab_bytes + all.huge_bytes + all.cached_bytes, all.superslab_bytes);
     return ferror(stream) ? -1 : 0;
 }
 
@@ -149,15 +106,15 @@ static void stats_line(const char *what, size_t bytes)
 
 void hak_malloc_stats(void)
 {
-    struct totals totals;
-    collect(&totals);
-    stats_line("heaps                   ", totals.heaps);
-    stats_line("superslabs, bytes       ", totals.supers.mapped);
-    stats_line("  live blocks, bytes    ", totals.live + totals.large);
-    stats_line("  cached blocks, bytes  ", totals.cached);
-    stats_line("  free units, bytes     ", totals.supers.free);
-    stats_line("huge blocks             ", totals.huge.blocks);
-    stats_line("huge blocks, bytes      ", totals.huge.bytes);
-    stats_line("cached mappings, bytes  ", totals.huge.cached);
-    stats_line("own structures, bytes   ", hak_meta_held());
+    struct hakmem_stats stats;
+    collect(&stats);
+    stats_line("heaps                   ", stats.heaps);
+    stats_line("superslabs, bytes       ", stats.superslab_bytes);
+    stats_line("  live blocks, bytes    ", stats.small_bytes + stats.large_bytes);
+    stats_line("  cached blocks, bytes  ", in_caches(&stats));
+    stats_line("  free units, bytes     ", stats.unit_bytes);
+    stats_line("huge blocks             ", stats.huge_blocks);
+    stats_line("huge blocks, bytes      ", stats.huge_bytes);
+    stats_line("cached mappings, bytes  ", stats.cached_bytes);
+    stats_line("own structures, bytes   ", stats.own_bytes);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * large.c - blocks that are spans of units.  Owns the count of their bytes.  Calls superslab.h, huge.c and report.h;
+ * large.c - blocks that are spans of units.  Owns the count of them and their bytes.  Calls superslab.h, huge.c and report.h;
  * needs no lock of its own.
  */
 #include "large.h"
@@ -8,7 +8,7 @@
 #include "report.h"
 #include "superslab.h"
 
-_Atomic size_t hak_large_bytes;
+_Atomic size_t hak_large_blocks, hak_large_bytes;
 
 static unsigned units_of(size_t size)
 {
@@ -25,6 +25,7 @@ void *hak_large_alloc(size_t size, size_t align, bool *zero)
     if (!span)
         return NULL;
     span->class = HAK_ENTRY_LARGE; /* what report.c knows it by when it is gone */
+    hak_add(&hak_large_blocks, 1);
     hak_add(&hak_large_bytes, units * HAK_UNIT);
     return span->base;
 }
@@ -51,6 +52,7 @@ void hak_large_free(const char *call, void *p)
         hak_report_double_free(call, p, bytes);
         return;
     }
+    hak_sub(&hak_large_blocks, 1);
     hak_sub(&hak_large_bytes, bytes);
     hak_span_free(span);
 }

@@ -19,14 +19,15 @@ struct hak_huge_counts {
     size_t bytes;  /* and the bytes mapped for them */
     size_t cached; /* bytes of freed mappings that are kept */
     size_t purged; /* bytes of freed mappings that were unmapped so far */
+    size_t stuck;  /* bytes of freed mappings that the kernel would not unmap */
 };
 
 #pragma GCC visibility push(hidden)
 extern struct hak_lock hak_huge_lock;
 /* With more bytes cached than this, hak_purge_due is set. */
 extern _Atomic size_t hak_huge_settled;
-/* Bytes in live large blocks. */
-extern _Atomic size_t hak_large_bytes;
+/* Live large blocks, and the bytes in them. */
+extern _Atomic size_t hak_large_blocks, hak_large_bytes;
 
 /* For HAK_MEDIUM_MAX < size or align > HAK_UNIT; align is a power of two.  *zero tells whether the block is known to
  * read as zero.  NULL when memory is out. */
@@ -54,6 +55,14 @@ size_t hak_huge_purge(size_t keep);
 /* Unmaps what has been cached since the last call; returns the bytes. */
 size_t hak_huge_decay(void);
 struct hak_huge_counts hak_huge_count(void);
+/* Where the counts are, for the statistics: under hak_huge_lock. */
+const struct hak_huge_counts *hak_huge_counts_at(void);
+/* The live huge blocks that follow the address, up to `room`, in the order of their addresses. */
+struct hak_huge_block {
+    void *at;
+    size_t size;
+};
+unsigned hak_huge_after(const void *address, struct hak_huge_block *blocks, unsigned room);
 #pragma GCC visibility pop
 
 #endif

@@ -23,7 +23,7 @@ struct hak_lock hak_meta_lock = HAK_LOCK_INIT(HAK_RANK_META);
 static struct free_piece *pieces[LARGEST_LOG2 + 1];
 static char *block; /* the rest of the newest block of pages */
 static size_t block_left;
-static _Atomic size_t held;
+_Atomic size_t hak_meta_held;
 
 static unsigned log2_of(size_t size)
 {
@@ -40,7 +40,7 @@ static void *cut(size_t size)
         char *fresh = hak_os_map(BLOCK_SIZE);
         if (!fresh)
             return NULL;
-        hak_add(&held, BLOCK_SIZE);
+        hak_add(&hak_meta_held, BLOCK_SIZE);
         hak_limit_add(BLOCK_SIZE);
         block = fresh;
         block_left = BLOCK_SIZE;
@@ -58,7 +58,7 @@ void *hak_meta_alloc(size_t size)
     if (log2 > LARGEST_LOG2) {
         void *pages = hak_os_map(size);
         if (pages) {
-            hak_add(&held, hak_round_up(size, hak_os_page));
+            hak_add(&hak_meta_held, hak_round_up(size, hak_os_page));
             hak_limit_add(hak_round_up(size, hak_os_page));
         }
         return pages;
@@ -80,7 +80,7 @@ void hak_meta_free(void *p, size_t size)
 {
     unsigned log2 = log2_of(size);
     if (log2 > LARGEST_LOG2) {
-        hak_sub(&held, hak_round_up(size, hak_os_page));
+        hak_sub(&hak_meta_held, hak_round_up(size, hak_os_page));
         hak_limit_release(hak_round_up(size, hak_os_page));
         hak_os_unmap(p, size);
         return;
@@ -99,7 +99,7 @@ void hak_meta_abandon(void)
     block_left = 0;
 }
 
-size_t hak_meta_held(void)
+void hak_meta_count(size_t size)
 {
-    return hak_load(&held);
+    hak_add(&hak_meta_held, size);
 }

@@ -17,8 +17,10 @@ void *hak_meta_alloc(size_t size);
 void hak_meta_free(void *p, size_t size);
 /* Uses none of it further, whatever state its lists are in: see init.h. */
 void hak_meta_abandon(void);
+/* More memory that the kernel gave for structures, but not through here. */
+void hak_meta_count(size_t size);
 /* Bytes held from the kernel for structures. */
-size_t hak_meta_held(void);
+extern _Atomic size_t hak_meta_held;
 #pragma GCC visibility pop
 
 #endif

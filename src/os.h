@@ -33,6 +33,9 @@ void *hak_os_map_readable(size_t size);
 /* Makes pages of the two above readable and writable. */
 bool hak_os_commit(void *at, size_t size);
 
+/* Gives up what hak_os_reserve() or hak_os_map_readable() returned, if no part of it was committed. */
+void hak_os_release(void *at, size_t size);
+
 /* False if the kernel could not (it may have to divide a mapping). */
 bool hak_os_unmap(void *at, size_t size);
 /* NULL if the mapping could not be resized (where it is, unless it may move); it is untouched then. */
@@ -80,8 +83,32 @@ void hak_os_find_libc(void);
 enum hak_os_knows hak_os_libc_known(void);
 /* Whether code at the address is, or may be, part of them. */
 bool hak_os_in_libc(const void *code);
+/* Sleeps for a millisecond, or less if a signal comes. */
+void hak_os_nap(void);
 /* Writes to standard error, whole or not at all as far as the kernel lets. */
 void hak_os_complain(const char *text, size_t length);
+
+/* The bytes of this process that are in memory, or 0 if /proc does not say. */
+size_t hak_os_resident(void);
+
+/* What was asked of the kernel so far. */
+enum hak_os_kind {
+    HAK_OS_MMAP,
+    HAK_OS_MUNMAP,
+    HAK_OS_MREMAP,
+    HAK_OS_MADVISE,
+    HAK_OS_MPROTECT,
+    HAK_OS_FUTEX,
+    HAK_OS_OTHER,
+    HAK_OS_KINDS,
+};
+struct hak_os_counts {
+    _Atomic size_t calls[HAK_OS_KINDS];
+    _Atomic size_t mapped;      /* bytes that may be read and written now */
+    _Atomic size_t mapped_peak; /* and the most there have been */
+    _Atomic size_t want_huge;   /* bytes that huge pages were asked for */
+};
+extern struct hak_os_counts hak_os_counts;
 
 /* For the tests: the calls that obtain memory are counted; from the call numbered hak_os_fail_after on (counted from
  * when it was set), they fail, or only that one if hak_os_fail_once is set.  Negative means never. */

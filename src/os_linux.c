@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * os_linux.c - os.h for Linux on 64-bit machines.  Owns no state but the page size and the tests' counters.
+ * os_linux.c - os.h for Linux on 64-bit machines.  Owns no state but the page size and the counters.
  *
  * System calls go through syscall(2), never through libc's mmap and friends: a program may interpose those with
  * functions that allocate, and they would re-enter the allocator under its own locks.
@@ -42,15 +42,45 @@
 #endif
 
 size_t hak_os_page;
+struct hak_os_counts hak_os_counts;
 _Atomic long hak_os_calls;
 _Atomic long hak_os_fail_after = -1;
 _Atomic int hak_os_fail_once;
 _Atomic int hak_os_fail_unmap;
 
+static enum hak_os_kind kind_of(long number)
+{
+    switch (number) {
+    case SYS_mmap:
+        return HAK_OS_MMAP;
+    case SYS_munmap:
+        return HAK_OS_MUNMAP;
+    case SYS_mremap:
+        return HAK_OS_MREMAP;
+    case SYS_madvise:
+        return HAK_OS_MADVISE;
+    case SYS_mprotect:
+        return HAK_OS_MPROTECT;
+    case SYS_futex:
+        return HAK_OS_FUTEX;
+    default:
+        return HAK_OS_OTHER;
+    }
+}
+
+static void count_mapped(size_t size)
+{
+    size_t mapped = hak_add(&hak_os_counts.mapped, size) + size, peak = hak_load(&hak_os_counts.mapped_peak);
+    while (peak < mapped && !atomic_compare_exchange_weak_explicit(&hak_os_counts.mapped_peak, &peak, mapped,
+                                                                   memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
 /* The result, or the negated error number; errno stays as it was. */
 static long call(long number, long a, long b, long c, long d, long e, long f)
 {
     int saved = errno;
+    hak_add(&hak_os_counts.calls[kind_of(number)], 1);
     long result = syscall(number, a, b, c, d, e, f);
     if (result == -1) {
         result = -errno;
@@ -92,19 +122,25 @@ void hak_os_start(void)
 
 void *hak_os_map(size_t size)
 {
-    long at = map(NULL, hak_round_up(size, hak_os_page), PROT_READ | PROT_WRITE, 0);
-    return failed(at) ? NULL : (void *)at;
+    size = hak_round_up(size, hak_os_page);
+    long at = map(NULL, size, PROT_READ | PROT_WRITE, 0);
+    if (failed(at))
+        return NULL;
+    count_mapped(size);
+    return (void *)at;
 }
 
 enum hak_os_claim hak_os_map_at(void *at, size_t size)
 {
     long got = map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
-    if (got == (long)at)
+    if (got == (long)at) {
+        count_mapped(size);
         return HAK_OS_CLAIMED;
+    }
     if (got == -ENOMEM)
         return HAK_OS_NO_MEMORY;
     if (!failed(got)) /* kernels before 4.17 take the address for a hint */
-        hak_os_unmap((void *)got, size);
+        hak_os_release((void *)got, size);
     return HAK_OS_OCCUPIED;
 }
 
@@ -124,14 +160,26 @@ bool hak_os_commit(void *at, size_t size)
 {
     if (made_to_fail())
         return false;
-    return !failed(call(SYS_mprotect, (long)at, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0));
+    if (failed(call(SYS_mprotect, (long)at, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0)))
+        return false;
+    count_mapped(size);
+    return true;
+}
+
+void hak_os_release(void *at, size_t size)
+{
+    call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0);
 }
 
 bool hak_os_unmap(void *at, size_t size)
 {
     if (HAK_UNLIKELY(hak_load(&hak_os_fail_unmap)))
         return false;
-    return !failed(call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0));
+    size = hak_round_up(size, hak_os_page);
+    if (failed(call(SYS_munmap, (long)at, (long)size, 0, 0, 0, 0)))
+        return false;
+    hak_sub(&hak_os_counts.mapped, size);
+    return true;
 }
 
 void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move)
@@ -139,7 +187,13 @@ void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move)
     if (made_to_fail())
         return NULL;
     long got = call(SYS_mremap, (long)at, (long)old_size, (long)new_size, may_move ? MREMAP_MAYMOVE : 0, 0, 0);
-    return failed(got) ? NULL : (void *)got;
+    if (failed(got))
+        return NULL;
+    if (new_size > old_size)
+        count_mapped(new_size - old_size);
+    else
+        hak_sub(&hak_os_counts.mapped, old_size - new_size);
+    return (void *)got;
 }
 
 bool hak_os_purge(void *at, size_t size)
@@ -149,7 +203,9 @@ bool hak_os_purge(void *at, size_t size)
 
 void hak_os_want_huge(void *at, size_t size, bool wanted)
 {
-    call(SYS_madvise, (long)at, (long)size, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
+    int advice = wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+    if (!failed(call(SYS_madvise, (long)at, (long)size, advice, 0, 0, 0)) && wanted)
+        hak_add(&hak_os_counts.want_huge, size);
 }
 
 /*
@@ -416,4 +472,27 @@ bool hak_os_in_libc(const void *code)
 void hak_os_complain(const char *text, size_t length)
 {
     call(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
+}
+
+/* The second number of /proc/self/statm, in pages. */
+size_t hak_os_resident(void)
+{
+    char text[128];
+    long file = call(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (failed(file))
+        return 0;
+    long length = call(SYS_read, file, (long)text, sizeof text, 0, 0, 0), at = 0;
+    call(SYS_close, file, 0, 0, 0, 0, 0);
+    size_t pages = 0;
+    while (at < length && text[at] != ' ')
+        at++;
+    while (++at < length && text[at] >= '0' && text[at] <= '9')
+        pages = pages * 10 + (size_t)(text[at] - '0');
+    return pages * hak_os_page;
+}
+
+void hak_os_nap(void)
+{
+    struct timespec millisecond = {.tv_nsec = 1000000};
+    call(SYS_nanosleep, (long)&millisecond, 0, 0, 0, 0, 0);
 }

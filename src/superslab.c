@@ -449,3 +449,8 @@ struct hak_super_counts hak_super_count(void)
     hak_unlock(&hak_super_lock);
     return result;
 }
+
+const struct hak_super_counts *hak_super_counts_at(void)
+{
+    return &counts;
+}

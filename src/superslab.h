@@ -43,6 +43,8 @@ size_t hak_super_decay(void);
 /* A part of it has been given back by somebody else: it is to have no huge pages. */
 void hak_super_break_up(struct hak_super *super);
 struct hak_super_counts hak_super_count(void);
+/* Where the counts are, for the statistics: under hak_super_lock. */
+const struct hak_super_counts *hak_super_counts_at(void);
 #pragma GCC visibility pop
 
 #endif

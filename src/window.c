@@ -32,7 +32,7 @@ static bool equip(struct hak_window *window)
     void *table = hak_meta_alloc(table_size);
     if (!map || !table) {
         if (map)
-            hak_os_unmap(map, map_size);
+            hak_os_release(map, map_size);
         if (table)
             hak_meta_free(table, table_size);
         return false;
@@ -64,7 +64,7 @@ static bool place_reserved(struct hak_window *window, size_t size)
         uintptr_t base = hak_round_up((uintptr_t)at, HAK_SUPER);
         if (place(window, base, size - HAK_SUPER, true))
             return true;
-        hak_os_unmap(at, size);
+        hak_os_release(at, size);
     }
     return false;
 }
@@ -114,12 +114,13 @@ static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
     if (map_end > window->map_written) {
         if (!hak_os_commit((char *)window->map + window->map_written, map_end - window->map_written))
             return NULL;
+        hak_meta_count(map_end - window->map_written);
         window->map_written = map_end;
     }
     _Atomic(struct hak_chunk *) *slot = &window->chunks[index / HAK_CHUNK_SUPERS];
     struct hak_chunk *chunk = hak_load(slot);
     if (!chunk) {
-        chunk = hak_os_map(sizeof *chunk);
+        chunk = hak_meta_alloc(sizeof *chunk);
         if (chunk)
             hak_store_release(slot, chunk);
     }

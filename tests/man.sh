@@ -87,8 +87,20 @@ done >"$scratch/missing"
 ok $? "each constant of the header's enums is in a manual page"
 note "$scratch/missing"
 
+# ---- The members of a structure, as the header and the page have them ----------------------------------------------
+for struct in $(sed -n 's/^struct \(hakmem_stats[a-z_]*\) {$/\1/p' "$header"); do
+    sed -n "/^struct $struct {\$/,/^}/s/^ *u*[a-z0-9]*_t \([a-z_]*\);.*/\1/p" "$header" | sort >"$scratch/members"
+    sed -n "/^\.Ss struct $struct\$/,/^\.S[sh] [^s]/{/^\.Ss struct $struct\$/b
+        /^\.S[sh]/q
+        s/^\.It Va //p
+    }" "$man"/*.3 | sed 's/ , /\n/g' | sort >"$scratch/described"
+    diff "$scratch/members" "$scratch/described" >"$scratch/diff"
+    ok $? "the members of struct $struct"
+    note "$scratch/diff"
+done
+
 # ---- Examples in C: those that include a header are whole files, and those with a main are programs -----------------
-for page in hakmem hakmem_tune; do
+for page in hakmem hakmem_stats hakmem_tune; do
     awk -v to="$scratch/example.$page" '/^\.Bd -literal/ { n++; inside = 1; next }
         /^\.Ed/ { inside = 0 }
         inside { gsub(/\\e/, "\\"); gsub(/\\-/, "-"); print >(to "." n ".c") }' "$man/$page.3"
