@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, settings.h,
- * meta.h, window.h, pool.h, purge.h, fork.c and thread.c.
+ * meta.h, window.h, pool.h, purge.h, fork.c, thread.c and root.c.
  */
 #include "init.h"
 
@@ -10,7 +10,9 @@
 #include "os.h"
 #include "pool.h"
 #include "purge.h"
+#include "root.h"
 #include "settings.h"
+#include "stats.h"
 #include "superslab.h"
 #include "thread.h"
 #include "window.h"
@@ -27,7 +29,10 @@ static bool start(void)
     hak_super_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
-    return hak_pool_start() && hak_thread_start();
+    if (!hak_pool_start() || !hak_thread_start())
+        return false;
+    hak_root_start();
+    return true;
 }
 
 /* Whatever the parent's thread was in the midst of stays as it is and is not used. */
@@ -76,4 +81,5 @@ __attribute__((constructor)) static void start_early(int argc, char **argv, char
         hak_thread_leave();
     else
         hak_thread_self();
+    hak_dump_start();
 }

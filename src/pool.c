@@ -52,6 +52,16 @@ struct hak_heap *hak_heap_numbered(uint32_t number)
     return heaps[number];
 }
 
+struct hak_heap *const *hak_heap_table(void)
+{
+    return heaps;
+}
+
+const _Atomic uint32_t *hak_heap_count_at(void)
+{
+    return &heap_count;
+}
+
 unsigned hak_pool_threads(void)
 {
     return hak_load(&thread_count);

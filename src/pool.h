@@ -25,6 +25,9 @@ unsigned hak_pool_threads(void);
 /* Heaps are numbered from 1 to hak_heap_count(), the commons first. */
 uint32_t hak_heap_count(void);
 struct hak_heap *hak_heap_numbered(uint32_t number);
+/* Where both are, for who reads them in another process. */
+struct hak_heap *const *hak_heap_table(void);
+const _Atomic uint32_t *hak_heap_count_at(void);
 /* After a fork, in the child: every cache but `mine` becomes stale. */
 void hak_pool_orphan_all(struct hak_thread *mine);
 /* Moves one slab of the class with free blocks from a heap without threads to `heap`, whose lock is held. */

@@ -88,7 +88,8 @@ ok $? "each constant of the header's enums is in a manual page"
 note "$scratch/missing"
 
 # ---- The members of a structure, as the header and the page have them ----------------------------------------------
-for struct in $(sed -n 's/^struct \(hakmem_stats[a-z_]*\) {$/\1/p' "$header"); do
+sed -n 's/^struct \(hakmem_stats[a-z_]*\) {$/\1/p' "$header" >"$scratch/structs"
+while read -r struct; do
     sed -n "/^struct $struct {\$/,/^}/s/^ *u*[a-z0-9]*_t \([a-z_]*\);.*/\1/p" "$header" | sort >"$scratch/members"
     sed -n "/^\.Ss struct $struct\$/,/^\.S[sh] [^s]/{/^\.Ss struct $struct\$/b
         /^\.S[sh]/q
@@ -97,7 +98,7 @@ for struct in $(sed -n 's/^struct \(hakmem_stats[a-z_]*\) {$/\1/p' "$header"); d
     diff "$scratch/members" "$scratch/described" >"$scratch/diff"
     ok $? "the members of struct $struct"
     note "$scratch/diff"
-done
+done <"$scratch/structs"
 
 # ---- Examples in C: those that include a header are whole files, and those with a main are programs -----------------
 for page in hakmem hakmem_stats hakmem_tune; do

@@ -1,0 +1,121 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The statistics as text: JSON and Prometheus are what they claim to be; at exit and on a signal they come, whatever
+# locks are held; and hakmem stats sees from outside what the process says itself.
+# shellcheck source-path=SCRIPTDIR source=tap.subr
+. "${top_srcdir:-$(dirname "$0")/..}/tests/tap.subr"
+export top_srcdir
+have python3 || skip_all "no python3"
+command=$top_builddir/tools/stats/hakmem-stats
+dump=$top_builddir/tests/stats_dump
+check() { python3 "$tests/stats_check.py" "$@" >"$scratch/check" 2>&1; }
+
+# ---- at exit and on a signal -----------------------------------------------------------------------------------------
+limited 60 "$dump" exit 1 2>"$scratch/text"
+grep -q '^live_bytes  *[0-9]' "$scratch/text" && ! grep -q '[^ -~]' "$scratch/text"
+ok $? "at exit, for people"
+limited 60 "$dump" exit 2 2>"$scratch/json" && python3 -m json.tool "$scratch/json" >/dev/null 2>&1
+ok $? "at exit, as JSON"
+limited 60 "$dump" exit 3 2>"$scratch/prometheus" && check prometheus "$scratch/prometheus"
+ok $? "at exit, for Prometheus"
+note "$scratch/check"
+limited 60 "$dump" lock 1 2>"$scratch/text"
+grep -q '^live_bytes  *[0-9]' "$scratch/text"
+ok $? "exit with a heap's lock held does not wait for ever"
+
+limited 60 "$dump" signal >"$scratch/out" 2>"$scratch/text"
+status=$?
+[ $status -eq 0 ] && grep -q 'went on' "$scratch/out" && [ "$(grep -c '^live_bytes ' "$scratch/text")" -eq 2 ]
+ok $? "on a signal, also with a heap's lock held"
+case $SANITIZER_CFLAGS in
+*thread*) skip "many signals to threads that allocate" "what is then read without a lock is a race, as it says" ;;
+*)
+    limited 120 "$dump" storm >"$scratch/out" 2>"$scratch/text"
+    status=$?
+    [ $status -eq 0 ] && grep -q 'went on' "$scratch/out" && grep -q live_bytes "$scratch/text"
+    ok $? "many signals to threads that allocate: exit status $status"
+    ;;
+esac
+limited 60 "$dump" handler >"$scratch/out" 2>"$scratch/text"
+grep -q 'own handler' "$scratch/text" && ! grep -q '^live_bytes ' "$scratch/text"
+ok $? "a program's own handler stays"
+
+# ---- wrong usage -----------------------------------------------------------------------------------------------------
+# says STATUS TEXT ARGUMENT...: hakmem stats ends so, with one line that has the text.
+says()
+{
+    wanted=$1 text=$2
+    shift 2
+    limited 60 "$command" "$@" >"$scratch/out" 2>"$scratch/error"
+    status=$?
+    [ $status -eq "$wanted" ] && [ "$(wc -l <"$scratch/error")" -eq 1 ] && grep -q "^hakmem: stats: .*$text" "$scratch/error"
+    ok $? "hakmem stats $*: $text"
+}
+says 2 "which process"
+says 2 "not a process ID" 12x
+says 2 "not a process ID" 0
+says 2 "unknown option" --xml 1
+says 2 "one process" 1 2
+says 1 "no process 4194305" 4194305
+sleep 100 &
+sleeper=$!
+says 1 "does not use libhakmem" $sleeper
+kill $sleeper
+"$command" --help | grep -q '^Usage: hakmem stats'
+ok $? "hakmem stats --help"
+"$command" --version | grep -q libhakmem
+ok $? "hakmem stats --version"
+
+# ---- from outside ----------------------------------------------------------------------------------------------------
+# outside NAME: starts the program, which writes its own statistics and waits; compares them with those from outside.
+outside()
+{
+    name=$1
+    mkfifo "$scratch/$name.in"
+    : >"$scratch/$name.own"
+    limited 100 "$scratch/$name" json <"$scratch/$name.in" >"$scratch/$name.own" 2>&1 &
+    watchdog=$!
+    exec 3>"$scratch/$name.in"
+    for _ in $(seq 300); do
+        [ -z "$(tail -n 1 "$scratch/$name.own")" ] && [ -s "$scratch/$name.own" ] && break
+        sleep 0.1
+    done
+    check json "$scratch/$name.own"
+    ok $? "$name: JSON, and it adds up"
+    note "$scratch/check"
+    pid=$(sed -n 's/.*"process":\([0-9]*\).*/\1/p' "$scratch/$name.own")
+    "$command" --json "${pid:-0}" >"$scratch/$name.seen" 2>"$scratch/error"
+    status=$?
+    if grep -q 'not permitted' "$scratch/error"; then
+        skip "$name: from outside" "the memory of other processes must not be read here"
+    else
+        [ $status -eq 0 ] && check same "$scratch/$name.own" "$scratch/$name.seen"
+        ok $? "$name: what is seen from outside is the same"
+        note "$scratch/error"
+        note "$scratch/check"
+        "$command" --prometheus "$pid" >"$scratch/$name.metrics" && check prometheus "$scratch/$name.metrics"
+        ok $? "$name: Prometheus from outside"
+        note "$scratch/check"
+        "$command" "$pid" | grep -q "^libhakmem .*, process $pid\$"
+        ok $? "$name: text from outside"
+    fi
+    exec 3>&-
+    wait $watchdog
+    ok $? "$name: the process went on"
+}
+
+if [ -n "$SANITIZER_CFLAGS" ]; then
+    skip "from outside" "a sanitizer has malloc"
+    finish
+fi
+# shellcheck disable=SC2086
+compile() { $CC -std=gnu11 -D_GNU_SOURCE -I"$top_srcdir/include" $CFLAGS -pthread "$@"; }
+if [ "$enable_shared" = yes ] && [ -e "$library" ]; then
+    compile -o "$scratch/shared" "$tests/alone/stats.c" "$library" -Wl,-rpath,"$(dirname "$library")" || exit 99
+    outside shared
+fi
+if [ "$enable_static" = yes ] && [ -e "$archive" ] &&
+    compile -static -o "$scratch/static" "$tests/alone/stats.c" "$archive" 2>/dev/null; then
+    outside static
+fi
+finish
