@@ -451,7 +451,6 @@ START_TEST(test_sizes)
 }
 END_TEST
 
-/* Before anything was allocated there is nothing. */
 START_TEST(test_errno_is_kept)
 {
     errno = 4321;
