@@ -421,8 +421,8 @@ HAKMEM_API int hakmem_stats_print(enum hakmem_stats_format format,
  * Calls visit(arg, block, usable size, class) for each live block of the process, in no particular order; class is -1
  * for a large or huge block.  Ends when a call does not return 0.  A block that is live from before the walk until
  * after it is visited once.  One that is allocated or freed meanwhile may be visited or not, and may be free by then;
- * so may a free one that another thread's magazines take in or give out.  No lock is held during the calls, so that they
- * may allocate and free.
+ * so may a free one that another thread's magazines take in or give out.  No lock is held during the calls, so that
+ * they may allocate and free.
  * @return what the last call returned, or 0.
  */
 HAKMEM_API int hakmem_walk(int (*visit)(void *arg, void *block, size_t usable_size, int size_class), void *arg);

@@ -58,8 +58,8 @@ static void add_stale(struct hak_view *view, const struct hak_thread *thread, co
     }
 }
 
-/* Blocks of the heap of this number, or of any if it is 0.  The thread may be writing there: what is read is then a block
- * that was there a moment ago, or one that has come since.  The compiler's thread sanitizer is told so. */
+/* Blocks of the heap of this number, or of any if it is 0.  The thread may be writing there: what is read is then a
+ * block that was there a moment ago, or one that has come since.  The compiler's thread sanitizer is told so. */
 __attribute__((noinline, no_sanitize("thread"))) static void
 add_outbox(struct hak_view *view, const struct hak_thread *thread, uint32_t number, struct hak_usage *usage)
 {

@@ -35,9 +35,9 @@ static void mark(struct copy *copy, const void *block)
 }
 
 /*
- * A stack or an outbox of a thread that may be at work.  Whatever is read, even from a slot that changes meanwhile, is a block that
- * was free since the walk began: a live one that stays live is never hidden by it.  The compiler's thread sanitizer is
- * told so.
+ * A stack or an outbox of a thread that may be at work.  Whatever is read, even from a slot that changes meanwhile,
+ * is a block that was free since the walk began: a live one that stays live is never hidden by it.  The compiler's
+ * thread sanitizer is told so.
  */
 __attribute__((noinline, no_sanitize("thread"))) static void mark_stack(struct copy *copy, struct hak_thread *thread,
                                                                         _Atomic(void **) *stack)

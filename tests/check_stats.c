@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * check_stats.c - the statistics agree, to the byte, with what the test itself counts, and with one another: in one
- * thread and many, while they wait, run and after they have exited, in a fork's child; and the walk visits what is live.
+ * thread and many, while they wait, run and after they have exited, in a fork's child; and the walk visits what is
+ * live.
  */
 #include <errno.h>
 #include <malloc.h>

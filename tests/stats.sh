@@ -48,7 +48,8 @@ says()
     shift 2
     limited 60 "$command" "$@" >"$scratch/out" 2>"$scratch/error"
     status=$?
-    [ $status -eq "$wanted" ] && [ "$(wc -l <"$scratch/error")" -eq 1 ] && grep -q "^hakmem: stats: .*$text" "$scratch/error"
+    [ $status -eq "$wanted" ] && [ "$(wc -l <"$scratch/error")" -eq 1 ] &&
+        grep -q "^hakmem: stats: .*$text" "$scratch/error"
     ok $? "hakmem stats $*: $text"
 }
 says 2 "which process"

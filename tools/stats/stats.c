@@ -77,7 +77,7 @@ static void rest(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* ---- the other's memory ---------------------------------------------------------------------------------------- */
+/* ---- the other's memory ------------------------------------------------------------------------------------------ */
 
 __attribute__((noreturn)) static void die_of(pid_t pid, int error)
 {
@@ -279,7 +279,7 @@ static void copy_heaps(struct process *process)
     copy(process->pid, &process->window, process->root.window, sizeof process->window);
 }
 
-/* ---- the view of the copies ---------------------------------------------------------------------------------------- */
+/* ---- the view of the copies -------------------------------------------------------------------------------------- */
 
 static const struct hak_heap *open_heap(struct hak_view *view, uint32_t number)
 {
@@ -344,7 +344,7 @@ static void take_snapshot(struct process *process)
     }
 }
 
-/* ---- the command --------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------- */
 
 static const char usage_text[] =
     "Usage: hakmem stats [--json | --prometheus] PID\n"
