@@ -14,7 +14,6 @@
 
 #include "suite.h"
 
-#include "purge.h"
 #include "verify.h"
 
 static struct hakmem_stats snapshot(void)
@@ -609,7 +608,7 @@ END_TEST
 int main(void)
 {
     /* What several calls tell is compared: nothing may go back to the kernel by itself in between. */
-    hak_store(&hak_purge_thread, 0);
+    hakmem_tune_set("purge_thread", 0);
     Suite *suite = suite_create("stats");
     TCase *tcase = suite_case(suite, "stats", 60);
     tcase_add_test(tcase, test_one_thread);
