@@ -2,16 +2,16 @@
 /*
  * dump.c - the statistics on standard error, when the process exits and when a signal comes, if asked for.  Owns the
  * signal's handler.  Never waits for a lock without end: exit may have been called, and the signal have come, where the
- * thread holds one; after some tries it reads all the same.  Calls stats.h and os.h.
+ * thread holds one; after some tries it reads all the same.  Calls stats.h,
+ * settings.h and os.h.
  */
 #include <signal.h>
 
 #include "os.h"
+#include "settings.h"
 #include "stats.h"
 
 #define TRIES 20u /* a millisecond apart: whoever holds a lock does not for long, if it is not this thread */
-
-_Atomic uint32_t hak_dump_at_exit, hak_dump_signal;
 
 static void complain(void *unused, const char *text, size_t length)
 {
@@ -38,7 +38,7 @@ static void dump(enum hakmem_stats_format format)
     print(format, HAK_GOES_ON);
 }
 
-static enum hakmem_stats_format format_of(uint32_t choice)
+static enum hakmem_stats_format format_of(uint64_t choice)
 {
     return choice == HAK_DUMP_NO ? HAKMEM_STATS_TEXT : (enum hakmem_stats_format)(choice - HAK_DUMP_TEXT);
 }
@@ -46,12 +46,12 @@ static enum hakmem_stats_format format_of(uint32_t choice)
 static void signalled(int number)
 {
     (void)number;
-    dump(format_of(hak_load(&hak_dump_at_exit)));
+    dump(format_of(hak_setting(stats_at_exit)));
 }
 
 void hak_dump_start(void)
 {
-    int number = (int)hak_load(&hak_dump_signal);
+    int number = (int)hak_setting(stats_signal);
     struct sigaction now, action = {.sa_handler = signalled, .sa_flags = SA_RESTART};
     /* A program's own handler goes first. */
     if (number && sigaction(number, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
@@ -60,7 +60,7 @@ void hak_dump_start(void)
 
 __attribute__((destructor)) static void exits(void)
 {
-    uint32_t choice = hak_load(&hak_dump_at_exit);
+    uint64_t choice = hak_setting(stats_at_exit);
     if (choice != HAK_DUMP_NO)
         dump(format_of(choice));
 }

@@ -14,6 +14,7 @@
 
 enum hak_misuse { HAK_MISUSE_ABORT, HAK_MISUSE_REPORT };
 enum hak_thp { HAK_THP_AUTO, HAK_THP_NEVER, HAK_THP_ALWAYS };
+enum hak_dump { HAK_DUMP_NO, HAK_DUMP_TEXT, HAK_DUMP_JSON, HAK_DUMP_PROMETHEUS };
 
 enum hak_knob {
 #define HAK_KNOB(name, ...) HAK_KNOB_##name,

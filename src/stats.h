@@ -17,10 +17,7 @@ enum hak_patience { HAK_WAITS, HAK_GIVES_UP, HAK_GOES_ON };
 /* This process's heaps and counts.  False if something was busy. */
 bool hak_stats_view(struct hak_view *view, enum hak_patience patience);
 
-/* What is written when the process exits: nothing, or the statistics in this form; and on which signal, 0 for none. */
-enum { HAK_DUMP_NO, HAK_DUMP_TEXT, HAK_DUMP_JSON, HAK_DUMP_PROMETHEUS };
-extern _Atomic uint32_t hak_dump_at_exit, hak_dump_signal;
-/* Sees to the signal, if the program has not yet. */
+/* Sees to the signal that the setting names, if the program has not yet. */
 void hak_dump_start(void);
 #pragma GCC visibility pop
 

@@ -7,38 +7,48 @@
 export top_srcdir
 have python3 || skip_all "no python3"
 command=$top_builddir/tools/stats/hakmem-stats
-dump=$top_builddir/tests/stats_dump
 check() { python3 "$tests/stats_check.py" "$@" >"$scratch/check" 2>&1; }
 
 # ---- at exit and on a signal -----------------------------------------------------------------------------------------
-limited 60 "$dump" exit 1 2>"$scratch/text"
-grep -q '^live_bytes  *[0-9]' "$scratch/text" && ! grep -q '[^ -~]' "$scratch/text"
-ok $? "at exit, for people"
-limited 60 "$dump" exit 2 2>"$scratch/json" && python3 -m json.tool "$scratch/json" >/dev/null 2>&1
-ok $? "at exit, as JSON"
-limited 60 "$dump" exit 3 2>"$scratch/prometheus" && check prometheus "$scratch/prometheus"
-ok $? "at exit, for Prometheus"
-note "$scratch/check"
-limited 60 "$dump" lock 1 2>"$scratch/text"
-grep -q '^live_bytes  *[0-9]' "$scratch/text"
-ok $? "exit with a heap's lock held does not wait for ever"
-
-limited 60 "$dump" signal >"$scratch/out" 2>"$scratch/text"
-status=$?
-[ $status -eq 0 ] && grep -q 'went on' "$scratch/out" && [ "$(grep -c '^live_bytes ' "$scratch/text")" -eq 2 ]
-ok $? "on a signal, also with a heap's lock held"
-case $SANITIZER_CFLAGS in
-*thread*) skip "many signals to threads that allocate" "what is then read without a lock is a race, as it says" ;;
+# dump SETTINGS ACT: stats_dump does so, with the statistics in $scratch/text.
+dump()
+{
+    HAKMEM_TUNE=$1 limited 120 "$top_builddir/tests/stats_dump" "$2" >"$scratch/out" 2>"$scratch/text"
+}
+dump '' exit && [ ! -s "$scratch/text" ]
+ok $? "nothing at exit unless asked for"
+case " $HAK_CPPFLAGS " in
+*" -DHAK_MINIMAL=1 "*) skip "at exit and on a signal" "the knobs are constant" ;;
 *)
-    limited 120 "$dump" storm >"$scratch/out" 2>"$scratch/text"
-    status=$?
-    [ $status -eq 0 ] && grep -q 'went on' "$scratch/out" && grep -q live_bytes "$scratch/text"
-    ok $? "many signals to threads that allocate: exit status $status"
+    dump stats_at_exit=text exit
+    grep -q '^live_bytes  *[0-9]' "$scratch/text" && ! grep -q '[^ -~]' "$scratch/text"
+    ok $? "at exit, for people"
+    dump stats_at_exit=json exit && python3 -m json.tool "$scratch/text" >/dev/null 2>&1
+    ok $? "at exit, as JSON"
+    dump stats_at_exit=prometheus exit && check prometheus "$scratch/text"
+    ok $? "at exit, for Prometheus"
+    note "$scratch/check"
+    dump stats_at_exit=text lock
+    grep -q '^live_bytes  *[0-9]' "$scratch/text"
+    ok $? "exit with a heap's lock held does not wait for ever"
+    number=$(kill -l USR2)
+    dump "stats_signal=$number" signal && grep -q 'went on' "$scratch/out" &&
+        [ "$(grep -c '^live_bytes ' "$scratch/text")" -eq 2 ]
+    ok $? "on a signal, also with a heap's lock held"
+    dump "stats_signal=$number" handler
+    grep -q 'own handler' "$scratch/text" && ! grep -q '^live_bytes ' "$scratch/text"
+    ok $? "a program's own handler stays"
+    case $SANITIZER_CFLAGS in
+    *thread*) skip "many signals to threads that allocate" "what is then read without a lock is a race, as it says" ;;
+    *)
+        dump "stats_signal=$number" storm
+        status=$?
+        [ $status -eq 0 ] && grep -q 'went on' "$scratch/out" && grep -q live_bytes "$scratch/text"
+        ok $? "many signals to threads that allocate: exit status $status"
+        ;;
+    esac
     ;;
 esac
-limited 60 "$dump" handler >"$scratch/out" 2>"$scratch/text"
-grep -q 'own handler' "$scratch/text" && ! grep -q '^live_bytes ' "$scratch/text"
-ok $? "a program's own handler stays"
 
 # ---- wrong usage -----------------------------------------------------------------------------------------------------
 # says STATUS TEXT ARGUMENT...: hakmem stats ends so, with one line that has the text.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stats_dump.c - a program for stats.sh, on the core library: statistics at exit and on a signal.
+ * stats_dump.c - a program for stats.sh, on the core library: statistics at exit and on SIGUSR2, as HAKMEM_TUNE asks.
  *
- *     stats_dump exit FORMAT      exits with something live
- *     stats_dump lock FORMAT      exits while it holds the lock of a heap
+ *     stats_dump exit             exits with something live
+ *     stats_dump lock             exits while it holds the lock of a heap
  *     stats_dump signal           sends itself the signal, first at ease, then while it holds the lock of a heap
  *     stats_dump storm            sends itself the signal again and again while threads allocate
  *     stats_dump handler          has a handler of its own for the signal
@@ -68,15 +68,14 @@ int main(int argc, char **argv)
     void *live = hakmem_malloc(5000);
     alarm(test_patience(60));
     if (strcmp(what, "exit") == 0 || strcmp(what, "lock") == 0) {
-        atomic_store(&hak_dump_at_exit, argc > 2 ? (unsigned)atoi(argv[2]) : HAK_DUMP_TEXT);
         if (*what == 'l')
             hak_lock(a_lock());
         return live == NULL;
     }
-    atomic_store(&hak_dump_signal, SIGUSR2);
-    if (strcmp(what, "handler") == 0)
+    if (strcmp(what, "handler") == 0) {
         signal(SIGUSR2, own_handler);
-    hak_dump_start();
+        hak_dump_start(); /* as if the library started only now */
+    }
     if (strcmp(what, "storm") == 0) {
         storm();
     } else {
