@@ -2,10 +2,9 @@
 /*
  * limit.h - how much memory is held from the kernel, and how much may be.  Layer 2, above os.h and settings.h.
  *
- * Held are: units that are in use or dirty, live and cached huge blocks, and what meta.c has for the allocator's own
- * structures.  It is what the process has touched at most, and never less than what of it is resident.  (The page map
- * and the state of units, a fifth of a percent, are not counted.)  Who makes memory of one of these kinds charges it
- * first, and gives the charge back when the kernel has the memory again.
+ * Held are: units that are in use or dirty, live and cached huge blocks, and what meta.c has or counts for the
+ * allocator's own structures.  It is what may be resident, and never less than what is.  Who makes memory of one of
+ * these kinds charges it first, and gives the charge back when the kernel has the memory again.
  */
 #ifndef HAK_LIMIT_H
 #define HAK_LIMIT_H

@@ -102,4 +102,5 @@ void hak_meta_abandon(void)
 void hak_meta_count(size_t size)
 {
     hak_add(&hak_meta_held, size);
+    hak_limit_add(size);
 }

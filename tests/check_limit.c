@@ -28,7 +28,7 @@ static size_t held_in_all(void)
     hak_lock(&hak_purge_lock);
     struct hak_super_counts supers = hak_super_count();
     struct hak_huge_counts huge = hak_huge_count();
-    size_t held = supers.mapped - supers.free + supers.free_dirty + huge.bytes + huge.cached + hak_meta_held();
+    size_t held = supers.mapped - supers.free + supers.free_dirty + huge.bytes + huge.cached + hak_load(&hak_meta_held);
     hak_unlock(&hak_purge_lock);
     return held;
 }
