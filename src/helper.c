@@ -188,7 +188,7 @@ static void consider_start(const void *caller)
         return;
     }
     bool may = hak_tls.state == HAK_THREAD_ATTACHED && hak_tls.fork == HAK_FORK_NONE && !hak_os_in_libc(caller) &&
-               hak_os_pid() == hak_load(&pid);
+               hak_os_process() == hak_load(&pid);
     if (may)
         start();
     else if (hak_add(&unfit_calls, 1) < UNFIT_CALLS_MAX)
@@ -235,7 +235,7 @@ void hak_helper_thread_left(void)
 
 void hak_helper_in_process(void)
 {
-    hak_store(&pid, hak_os_pid());
+    hak_store(&pid, hak_os_process());
 }
 
 void hak_helper_forked(void)

@@ -74,7 +74,6 @@ void hak_os_wake(_Atomic uint32_t *word, int count);
 void hak_os_pause(void);
 /* A clock that never goes back. */
 uint64_t hak_os_milliseconds(void);
-uint32_t hak_os_pid(void);
 void hak_os_name_thread(const char *name);
 
 enum hak_os_knows { HAK_OS_NOT_YET, HAK_OS_KNOWN, HAK_OS_NEVER };

@@ -405,11 +405,6 @@ uint64_t hak_os_milliseconds(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-uint32_t hak_os_pid(void)
-{
-    return (uint32_t)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
-}
-
 void hak_os_name_thread(const char *name)
 {
     call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0, 0);
