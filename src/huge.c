@@ -15,6 +15,7 @@
 #include "superslab.h"
 
 #define CACHE_ENTRIES 64u
+#define CACHE_FIRST ((size_t)4 << 20) /* what the cache may hold before it has proved its worth */
 #define TABLE_FIRST ((size_t)256)
 #define FREED_ENTRIES 64u
 
@@ -33,6 +34,8 @@ static size_t table_size, table_used;
 
 static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
 static unsigned cache_used;
+static size_t cache_worth = CACHE_FIRST;
+static size_t cache_refused; /* bytes of freed mappings that were not kept since the last new mapping */
 static unsigned cache_idle; /* how many of them hak_huge_decay() has seen before */
 static struct hak_huge_counts counts;
 
@@ -269,10 +272,11 @@ static struct mapping cache_take(size_t size, size_t align)
 }
 
 /* What the cache may hold: a quarter of what is live, so that it does not decide the program's footprint, but enough for
- * a program that uses one or two blocks in turn, unless it is turned off; and no more than superslabs may keep. */
+ * a program that uses one or two blocks in turn, unless it is turned off; how much is enough shows when mappings are
+ * made of what was not kept.  And no more than superslabs may keep. */
 static size_t cache_bound(void)
 {
-    size_t enough = hak_setting(huge_cache);
+    size_t enough = HAK_MIN(hak_setting(huge_cache), cache_worth);
     return enough ? HAK_MAX(enough, counts.bytes / 4) : 0;
 }
 
@@ -289,6 +293,7 @@ static void cache_put(struct mapping mapping)
     while (!cache_has_room(mapping.size) && cache_used) {
         struct mapping out = cache_remove(0);
         counts.purged += out.size;
+        cache_refused += out.size;
         hak_unlock(&hak_huge_lock);
         unmap(out);
         hak_lock(&hak_huge_lock);
@@ -301,6 +306,7 @@ static void cache_put(struct mapping mapping)
             hak_store(&hak_purge_due, 1);
     } else {
         counts.purged += mapping.size;
+        cache_refused += mapping.size;
     }
     hak_unlock(&hak_huge_lock);
     if (!kept)
@@ -375,6 +381,9 @@ static void count_in(size_t size)
 static struct mapping charge_new(size_t size, size_t align, bool *zero)
 {
     struct mapping mapping = {NULL, size};
+    if (cache_refused >= size) /* had it been kept, it would do now */
+        cache_worth = HAK_MIN(cache_worth * 2, hak_setting(huge_cache));
+    cache_refused = 0;
     if (!hak_limit_charge(size))
         return mapping;
     struct mapping kept = stuck_take(size, align);
