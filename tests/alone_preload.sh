@@ -34,9 +34,11 @@ done
 build tsd c tsd.c
 build threads c threads.c
 build fork c fork.c
+build purge c purge.c
 run tsd "destructors of thread-specific data" "$scratch/tsd"
 run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
+run purge "memory that comes back by itself" "$scratch/purge"
 
 # Libraries that interpose what the allocator or its init might call.
 shared_library hooks c hooks_library.c

@@ -30,9 +30,11 @@ run lifetime "from before constructors until after destructors" "$scratch/lifeti
 link tsd c tsd.c
 link threads c threads.c
 link fork c fork.c
+link purge c purge.c
 run tsd "destructors of thread-specific data" "$scratch/tsd"
 run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
+run purge "memory that comes back when some is freed" "$scratch/purge"
 if have "$CXX" && compile_cxx -static -o "$scratch/new_delete" "$tests/alone/new_delete.cc" \
     "$tests/alone/new_library.cc" "$archive" 2>"$scratch/new_delete.log"; then
     run new_delete "operator new and delete" "$scratch/new_delete"
