@@ -320,7 +320,7 @@ size_t hak_heap_settle(struct hak_heap *heap, size_t slack)
 {
     hak_lock(&heap->lock);
     size_t level = heap->depot_bytes + heap->slab_bytes;
-    heap->settled = level + slack;
+    heap->settled = level < SIZE_MAX - slack ? level + slack : SIZE_MAX;
     hak_unlock(&heap->lock);
     return level;
 }

@@ -85,12 +85,15 @@ static void sleep_until_due(void)
 {
     unsigned nap = NAP_MS;
     for (;;) {
-        size_t level = hak_purge_settle(SLACK);
-        hak_store_release(&state, ASLEEP);
-        if (alone())
+        uint32_t awake = AWAKE;
+        if (!atomic_compare_exchange_strong(&state, &awake, ASLEEP))
             return;
-        hak_os_wait_for(&state, ASLEEP, level < NAP_FROM ? 0 : nap);
-        if (atomic_exchange(&state, AWAKE) != ASLEEP || hak_purge_pass())
+        /* From here on a free wakes it up; what was freed before is in the level, or hak_purge_due is set. */
+        size_t level = hak_purge_settle(SLACK);
+        bool due = hak_load(&hak_purge_due);
+        if (!due && !alone())
+            hak_os_wait_for(&state, ASLEEP, level < NAP_FROM ? 0 : nap);
+        if (atomic_exchange(&state, AWAKE) != ASLEEP || due || alone() || hak_purge_pass())
             return;
         nap = HAK_MIN(nap * 2, NAP_MS_MAX);
     }
@@ -116,8 +119,8 @@ static void *help(void *argument)
         hak_purge_settle(SIZE_MAX);
     }
     hak_store(&hak_purge_in_background, 0);
-    hak_purge_settle(SLACK);
     hak_store_release(&state, NONE);
+    hak_store(&hak_purge_due, 1); /* the next call sees what is free, which may be more than ever again */
     return NULL;
 }
 
@@ -156,8 +159,10 @@ static void start(void)
         return;
     hak_store(&hak_purge_in_background, 1);
     hak_store(&state, AWAKE); /* as the helper will find it */
-    if (create() == 0)
+    if (create() == 0) {
+        hak_store(&unfit_calls, 0);
         return;
+    }
     hak_store(&hak_purge_in_background, 0);
     hak_store(&state, REFUSED);
 }
@@ -170,7 +175,11 @@ static void make_pass(void)
     if (now - last < hak_setting(purge_delay) || !atomic_compare_exchange_strong(&last_pass, &last, now))
         return;
     hak_store(&fruitless, hak_purge_pass() ? 0 : hak_load(&fruitless) + 1);
-    hak_purge_settle(hak_load(&fruitless) < FRUITLESS_MAX ? 0 : SLACK);
+    /* Until then hak_purge_due stays set: what is free may never be more than it is now. */
+    if (hak_load(&fruitless) >= FRUITLESS_MAX) {
+        hak_store(&fruitless, 0);
+        hak_purge_settle(SLACK);
+    }
 }
 
 static void refuse(void)
@@ -223,8 +232,8 @@ void hak_helper_look(void)
     uint32_t awake = AWAKE, asleep = ASLEEP, refused = REFUSED;
     if (atomic_compare_exchange_strong(&state, &asleep, LOOK) || atomic_compare_exchange_strong(&state, &awake, LOOK))
         hak_os_wake(&state, 1);
-    else
-        atomic_compare_exchange_strong(&state, &refused, NONE);
+    else if (atomic_compare_exchange_strong(&state, &refused, NONE))
+        hak_store(&hak_purge_due, 1);
 }
 
 void hak_helper_thread_left(void)

@@ -17,51 +17,55 @@ struct hak_lock hak_purge_lock = HAK_LOCK_INIT(HAK_RANK_PURGE);
 static struct hak_window *place_window;
 static size_t place_super;
 
-/* The superslab at the place, which moves on; NULL behind the last, and then it starts over. */
-static struct hak_super *next_super(void)
+/* The superslab at the place, which moves on; NULL behind the last, and then it starts over.  Some were never mapped,
+ * and only the page map, in which such a one has no entries, may be read without a lock. */
+static struct hak_slab *next_super(struct hak_window **window, size_t *number)
 {
     if (!place_window)
         place_window = &hak_window_first;
     struct hak_chunk *chunk = NULL;
     if (place_super < place_window->supers)
         chunk = hak_load_acquire(&place_window->chunks[place_super / HAK_CHUNK_SUPERS]);
-    if (chunk)
-        return &chunk->supers[place_super++ % HAK_CHUNK_SUPERS];
+    if (chunk) {
+        *window = place_window;
+        *number = place_super++;
+        return &chunk->slabs[*number % HAK_CHUNK_SUPERS * HAK_SUPER_UNITS];
+    }
     place_super = 0;
     place_window = hak_load_acquire(&place_window->next);
-    return place_window ? next_super() : NULL;
+    return place_window ? next_super(window, number) : NULL;
 }
 
-static size_t rest_slabs_of(struct hak_super *super, bool now)
+static size_t rest_slabs_of(const struct hak_window *window, size_t number, struct hak_slab *slabs, bool now)
 {
     size_t given = 0;
-    if (!super->base)
-        return 0;
-    const _Atomic uint32_t *map = hak_entry_at(super->window, super->base);
+    const _Atomic uint32_t *map = &window->map[number * HAK_SUPER_UNITS];
     for (unsigned i = 0; i < HAK_SUPER_UNITS; i++) {
         uint32_t entry = hak_load(&map[i]);
         if (entry != HAK_ENTRY_NONE && HAK_ENTRY_CLASS(entry) < HAK_CLASS_COUNT)
-            given += hak_heap_rest(hak_heap_numbered(HAK_ENTRY_OWNER(entry)), &super->slabs[i], now);
+            given += hak_heap_rest(hak_heap_numbered(HAK_ENTRY_OWNER(entry)), &slabs[i], now);
     }
     return given;
 }
 
 size_t hak_purge_pages(void)
 {
-    size_t given = 0;
+    struct hak_window *window;
+    size_t given = 0, number;
     place_window = NULL;
     place_super = 0;
-    for (struct hak_super *super; (super = next_super());)
-        given += rest_slabs_of(super, true);
+    for (struct hak_slab *slabs; (slabs = next_super(&window, &number));)
+        given += rest_slabs_of(window, number, slabs, true);
     return given;
 }
 
 static size_t rest_slabs(void)
 {
-    size_t given = 0;
-    struct hak_super *super;
-    for (unsigned i = 0; i < SUPERS_AT_ONCE && (super = next_super()); i++)
-        given += rest_slabs_of(super, false);
+    struct hak_window *window;
+    struct hak_slab *slabs;
+    size_t given = 0, number;
+    for (unsigned i = 0; i < SUPERS_AT_ONCE && (slabs = next_super(&window, &number)); i++)
+        given += rest_slabs_of(window, number, slabs, false);
     return given;
 }
 
@@ -86,10 +90,13 @@ size_t hak_purge_settle(size_t slack)
 {
     size_t units = hak_super_count().free_dirty, mappings = hak_huge_count().cached, in_heaps = 0;
     uint32_t heaps = hak_heap_count();
+    hak_store(&hak_purge_due, 0);
     hak_store(&hak_super_settled, beyond(units, slack));
     hak_store(&hak_huge_settled, beyond(mappings, slack));
     for (uint32_t number = 1; number <= heaps; number++)
         in_heaps += hak_heap_settle(hak_heap_numbered(number), slack);
-    hak_store(&hak_purge_due, 0);
+    /* What was freed between the count and the store was compared with the level before. */
+    if (hak_super_count().free_dirty > beyond(units, slack) || hak_huge_count().cached > beyond(mappings, slack))
+        hak_store(&hak_purge_due, 1);
     return units + mappings + in_heaps;
 }

@@ -35,7 +35,7 @@ static void apply_keep_free(void)
     hak_huge_purge(hak_super_keep());
 }
 
-static void apply_purge_thread(void)
+static void apply_purge_when(void)
 {
     hak_helper_look();
 }
