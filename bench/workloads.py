@@ -62,6 +62,10 @@ SYNTHETIC = [
      {"rss_over_live": "RSS / live bytes after 1 s", "refilled_over_live": "RSS / live bytes, refilled"}),
     ("idle-return", "freed while owners sleep", "idle_return 1024", "idle_return 256", "cpu",
      {"rss_kept": "share of RSS kept after 3 s"}),
+    ("waves", "filled and emptied, 100 ms between", "waves 256 20 100", "waves 64 10 100", "cpu",
+     {"faults_per_wave": "page faults of a wave", "rss_kept": "share of RSS kept between"}),
+    ("waves-apart", "the same, 700 ms between", "waves 256 12 700", "waves 64 6 700", "cpu",
+     {"faults_per_wave": "page faults of a wave", "rss_kept": "share of RSS kept between"}),
 ]
 
 
