@@ -354,6 +354,40 @@ three=$(heaps 3)
 [ "$one" -eq $((cpus < 61 ? cpus + 1 : 62)) ] && [ "$three" -eq $((3 * cpus < 61 ? 3 * cpus + 1 : 62)) ]
 ok $? "heaps_per_cpu: $one and $three heaps for 61 threads on $cpus processors"
 
+# ---- thp ------------------------------------------------------------------------------------------------------------
+cat >"$scratch/huge_pages.c" <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* The flags of the mapping that a block is in: hg where huge pages are asked for, nh where they are not wanted. */
+int main(void)
+{
+    char line[4096];
+    char *block = malloc(100);
+    int inside = 0;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    while (maps && fgets(line, sizeof line, maps)) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            inside = (unsigned long)block >= from && (unsigned long)block < to;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            fputs(line, stdout);
+    }
+    return 0;
+}
+END
+compile_c -o "$scratch/huge_pages" "$scratch/huge_pages.c" || exit 99
+if [ -e /sys/kernel/mm/transparent_hugepage ] && "$scratch/huge_pages" | grep -q '^VmFlags:'; then
+    for setting in never:nh always:hg auto:nh; do
+        preloaded HAKMEM_TUNE="thp=${setting%:*}" "$scratch/huge_pages" >"$scratch/out"
+        grep -q " ${setting#*:} " "$scratch/out"
+        ok $? "thp=${setting%:*}: a superslab has the flag ${setting#*:}"
+        note "$scratch/out"
+    done
+else
+    skip "thp" "the kernel has no transparent huge pages, or does not tell"
+fi
+
 # ---- Completion -----------------------------------------------------------------------------------------------------
 if have bash && [ -r /usr/share/bash-completion/bash_completion ]; then
     cat >"$scratch/complete" <<'END'
