@@ -539,7 +539,9 @@ static void passes_all_the_time(const char *settings)
             alarm(test_patience(60));
             release_all((size_t)i % 7, left);
             verify_heap();
-            release_all(0, fill(left, 20 * TEST_MIB, 16, 9000));
+            size_t end = fill(left, 20 * TEST_MIB, 16, 9000);
+            verify_heap();
+            release_all(0, end);
             verify_heap();
             _exit(atomic_load(&problems) != 0);
         }
