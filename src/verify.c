@@ -112,7 +112,7 @@ static void check_super(const struct hak_super *super)
         run++;
     HAK_REQUIRE(super->run == run);
     HAK_REQUIRE((super->idle & ~(super->free & super->dirty)) == 0);
-    HAK_REQUIRE((super->purged & ~(super->free & ~super->dirty)) == 0);
+    HAK_REQUIRE((super->purged & ~super->free) == 0);
     HAK_REQUIRE(((uintptr_t)super->base & (HAK_SUPER - 1)) == 0);
     for (unsigned i = 0; i < HAK_SUPER_UNITS; i++)
         HAK_REQUIRE((super->free >> i & 1) == (hak_load(&map[i]) == HAK_ENTRY_NONE));
