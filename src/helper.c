@@ -27,7 +27,7 @@
 
 #define HELP_FROM ((size_t)16 << 20)  /* bytes that are free: from here on a thread is worth its while */
 #define SLACK ((size_t)1 << 20)       /* bytes more that are free than when it went to sleep: it wakes up */
-#define FRUITLESS_MAX 4u              /* passes that gave nothing back: it goes to sleep */
+#define FRUITLESS_MAX 4u              /* rounds that gave nothing back: it goes to sleep */
 #define NAP_FROM ((size_t)4 << 20)    /* with as many bytes free it sleeps for a time only, */
 #define NAP_MS 8000u                  /* first so long, then longer, */
 #define NAP_MS_MAX 64000u             /* and never longer than that */
@@ -84,6 +84,7 @@ static bool alone(void)
 static void sleep_until_due(void)
 {
     unsigned nap = NAP_MS;
+    bool round;
     for (;;) {
         uint32_t awake = AWAKE;
         if (!atomic_compare_exchange_strong(&state, &awake, ASLEEP))
@@ -93,7 +94,7 @@ static void sleep_until_due(void)
         bool due = hak_load(&hak_purge_due);
         if (!due && !alone())
             hak_os_wait_for(&state, ASLEEP, level < NAP_FROM ? 0 : nap);
-        if (atomic_exchange(&state, AWAKE) != ASLEEP || due || alone() || hak_purge_pass())
+        if (atomic_exchange(&state, AWAKE) != ASLEEP || due || alone() || hak_purge_pass(&round))
             return;
         nap = HAK_MIN(nap * 2, NAP_MS_MAX);
     }
@@ -102,6 +103,7 @@ static void sleep_until_due(void)
 static void *help(void *argument)
 {
     struct pace pace = {.missed = hak_super_count().missed, .patience = 1};
+    bool round;
     (void)argument;
     hak_os_name_thread("hakmem-purge");
     hak_purge_settle(SIZE_MAX);
@@ -109,9 +111,9 @@ static void *help(void *argument)
         hak_os_wait_for(&state, AWAKE, (unsigned)hak_setting(purge_delay) * pace.patience);
         if (atomic_exchange(&state, AWAKE) == LOOK)
             continue;
-        size_t given = hak_purge_pass();
+        size_t given = hak_purge_pass(&round);
         adapt(&pace, given);
-        nothing = given ? 0 : nothing + 1;
+        nothing = given ? 0 : nothing + round;
         if (nothing < FRUITLESS_MAX)
             continue;
         sleep_until_due();
@@ -172,9 +174,10 @@ static void start(void)
 static void make_pass(void)
 {
     uint64_t last = hak_load(&last_pass), now = hak_os_milliseconds();
+    bool round;
     if (now - last < hak_setting(purge_delay) || !atomic_compare_exchange_strong(&last_pass, &last, now))
         return;
-    hak_store(&fruitless, hak_purge_pass() ? 0 : hak_load(&fruitless) + 1);
+    hak_store(&fruitless, hak_purge_pass(&round) ? 0 : hak_load(&fruitless) + round);
     /* Until then hak_purge_due stays set: what is free may never be more than it is now. */
     if (hak_load(&fruitless) >= FRUITLESS_MAX) {
         hak_store(&fruitless, 0);

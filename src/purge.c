@@ -59,22 +59,28 @@ size_t hak_purge_pages(void)
     return given;
 }
 
-static size_t rest_slabs(void)
+/* *round tells whether the last superslab was among those that were looked into. */
+static size_t rest_slabs(bool *round)
 {
     struct hak_window *window;
     struct hak_slab *slabs;
     size_t given = 0, number;
-    for (unsigned i = 0; i < SUPERS_AT_ONCE && (slabs = next_super(&window, &number)); i++)
-        given += rest_slabs_of(window, number, slabs, false);
+    *round = false;
+    for (unsigned i = 0; i < SUPERS_AT_ONCE && !*round; i++) {
+        slabs = next_super(&window, &number);
+        if (slabs)
+            given += rest_slabs_of(window, number, slabs, false);
+        *round = !slabs;
+    }
     return given;
 }
 
-size_t hak_purge_pass(void)
+size_t hak_purge_pass(bool *round)
 {
     hak_lock(&hak_purge_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         hak_heap_decay(hak_heap_numbered(number));
-    size_t given = rest_slabs();
+    size_t given = rest_slabs(round);
     given += hak_super_decay();
     given += hak_huge_decay();
     hak_unlock(&hak_purge_lock);

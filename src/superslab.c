@@ -135,10 +135,11 @@ static void take(struct hak_super *super, uint32_t mask)
     HAK_INVARIANT((super->free & mask) == mask);
     counts.free -= dirty_bytes(mask);
     counts.free_dirty -= dirty_bytes(super->dirty & mask);
-    counts.missed += dirty_bytes(super->purged & mask);
+    counts.missed += dirty_bytes((super->purged | super->purged_before) & mask);
     super->free &= ~mask;
     super->idle &= ~mask;
     super->purged &= ~mask;
+    super->purged_before &= ~mask;
     relist(super);
 }
 
@@ -199,7 +200,7 @@ static size_t unmap(struct hak_super *super)
     counts.free_dirty -= given;
     counts.purged += given;
     hak_limit_release(given);
-    super->dirty = super->idle = super->purged = 0;
+    super->dirty = super->idle = super->purged = super->purged_before = 0;
     super->next = unmapped;
     unmapped = super;
     return HAK_MAX(given, 1); /* something was given back, if only addresses */
@@ -362,6 +363,8 @@ static bool batch_take(struct batch *batch)
         if (out)
             take(super, out);
         super->idle = free_dirty & ~out;
+        super->purged_before = super->purged;
+        super->purged = 0;
     }
     hak_unlock(&hak_super_lock);
     return any != 0;
@@ -413,7 +416,7 @@ static void batch_return(const struct batch *batch, const uint32_t clean[HAK_CHU
         if (!batch->out[i])
             continue;
         give(super, batch->out[i], clean[i]);
-        super->purged |= clean[i];
+        super->purged = clean[i];
         counts.purged += dirty_bytes(clean[i]);
         hak_limit_release(dirty_bytes(clean[i]));
         if (super->free == UINT32_MAX && !super->dirty)

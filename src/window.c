@@ -130,7 +130,7 @@ static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
 static void set_clean(struct hak_super *super)
 {
     super->free = UINT32_MAX;
-    super->dirty = super->idle = super->purged = 0;
+    super->dirty = super->idle = super->purged = super->purged_before = 0;
     super->run = HAK_SUPER_UNITS;
 }
 

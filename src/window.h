@@ -65,7 +65,8 @@ struct hak_super {
     uint32_t free;
     uint32_t dirty;
     uint32_t idle;   /* those that were free and dirty at the last hak_super_decay() */
-    uint32_t purged; /* those that hak_super_decay() gave back and nobody has used since */
+    uint32_t purged; /* those that it gave back then, */
+    uint32_t purged_before; /* and the time before, and nobody has used since */
     uint8_t run;     /* the longest run of free units */
     bool huge;       /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
 } HAK_ALIGNED(64);
