@@ -6,7 +6,9 @@
  * The helper is started by the first free that finds HELP_FROM bytes free, so that a program that never frees much
  * has the threads that it made and no others.  It blocks all signals.  It makes a pass every
  * purge_delay; when a few of them found nothing it sleeps, until much more is free than was then.  With the last
- * thread of the program that has a cache it leaves, so that it never keeps a process alive.
+ * thread of the program that has a cache it leaves, so that it never keeps a process alive.  Of a thread that ended
+ * unseen (pool.c) it is not told; but that matters only when the main thread has ended, as else the process ends with
+ * it, and from then on the helper looks for such threads every now and then.
  *
  * Memory that is used again soon after it was given back costs page faults, for nothing.  When that happens, the passes
  * become rarer, and only slowly as frequent as before.
@@ -36,6 +38,7 @@
 #define LOSS_MIN ((size_t)1 << 20)    /* bytes */
 #define UNFIT_CALLS_MAX 1000u          /* calls that could not start it, one after the other */
 #define STACK_SIZE ((size_t)256 << 10)
+#define LOOK_MS 500u                  /* without a main thread: it looks so often whether others ended unseen */
 
 enum {
     NONE,     /* there is none */
@@ -47,6 +50,7 @@ enum {
 };
 static _Atomic uint32_t state;
 static _Atomic uint32_t pid;        /* of this process; the child of a vfork has another, and this memory */
+static _Atomic uint32_t main_left;  /* the main thread has ended, and the process goes on */
 static _Atomic unsigned unfit_calls;
 static _Atomic uint64_t last_pass;  /* of threads that free: when, in milliseconds */
 static _Atomic unsigned fruitless;  /* and how many in a row gave nothing back */
@@ -80,6 +84,14 @@ static bool alone(void)
     return hak_pool_threads() == 0;
 }
 
+/* Of the helper: nobody is left for whom to work. */
+static bool deserted(void)
+{
+    if (hak_load(&main_left))
+        hak_pool_reclaim();
+    return alone();
+}
+
 /* Returns when much has been freed, or the helper may not be wanted any more. */
 static void sleep_until_due(void)
 {
@@ -91,10 +103,11 @@ static void sleep_until_due(void)
             return;
         /* From here on a free wakes it up; what was freed before is in the level, or hak_purge_due is set. */
         size_t level = hak_purge_settle(SLACK);
+        unsigned most = level < NAP_FROM ? 0 : nap;
         bool due = hak_load(&hak_purge_due);
-        if (!due && !alone())
-            hak_os_wait_for(&state, ASLEEP, level < NAP_FROM ? 0 : nap);
-        if (atomic_exchange(&state, AWAKE) != ASLEEP || due || alone() || hak_purge_pass(&round))
+        if (!due && !deserted())
+            hak_os_wait_for(&state, ASLEEP, hak_load(&main_left) ? LOOK_MS : most);
+        if (atomic_exchange(&state, AWAKE) != ASLEEP || due || deserted() || hak_purge_pass(&round))
             return;
         nap = HAK_MIN(nap * 2, NAP_MS_MAX);
     }
@@ -107,7 +120,7 @@ static void *help(void *argument)
     (void)argument;
     hak_os_name_thread("hakmem-purge");
     hak_purge_settle(SIZE_MAX);
-    for (unsigned nothing = 0; !alone() && hak_setting(purge_thread);) {
+    for (unsigned nothing = 0; !deserted() && hak_setting(purge_thread);) {
         hak_os_wait_for(&state, AWAKE, (unsigned)hak_setting(purge_delay) * pace.patience);
         if (atomic_exchange(&state, AWAKE) == LOOK)
             continue;
@@ -241,7 +254,10 @@ void hak_helper_look(void)
 
 void hak_helper_thread_left(void)
 {
-    if (alone())
+    bool main = hak_os_thread() == hak_os_process();
+    if (main)
+        hak_store(&main_left, 1);
+    if (main || alone())
         hak_helper_look();
 }
 
@@ -253,6 +269,7 @@ void hak_helper_in_process(void)
 void hak_helper_forked(void)
 {
     hak_helper_in_process();
+    hak_store(&main_left, 0);
     if (hak_load(&state) != REFUSED)
         hak_store(&state, NONE);
     hak_store(&hak_purge_in_background, 0);

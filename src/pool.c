@@ -193,10 +193,10 @@ static void salvage(struct hak_thread *thread)
  * who takes it back.  So before a new one is made, a few are looked at, in turn, whether their threads still exist.
  * Only those of threads that began in this process: what a raw clone(2) copied is not known by these numbers.
  */
-static void reclaim(void)
+static void reclaim(unsigned looks)
 {
     uint32_t process = hak_os_process();
-    for (unsigned left = HAK_MIN(RECLAIM_LOOKS, caches_made); left; left--) {
+    for (unsigned left = HAK_MIN(looks, caches_made); left; left--) {
         reclaim_next = reclaim_next && reclaim_next->next_made ? reclaim_next->next_made : first_made;
         if (reclaim_next->state == HAK_CACHE_BOUND && reclaim_next->process == process &&
             hak_os_thread_is_gone(process, reclaim_next->thread)) {
@@ -204,6 +204,13 @@ static void reclaim(void)
             salvage(reclaim_next);
         }
     }
+}
+
+void hak_pool_reclaim(void)
+{
+    hak_lock(&hak_pool_lock);
+    reclaim(caches_made);
+    hak_unlock(&hak_pool_lock);
 }
 
 static void set_owner(struct hak_thread *thread)
@@ -224,7 +231,7 @@ struct hak_thread *hak_pool_acquire(void)
     }
     struct hak_heap *heap = choose_heap();
     if (!free_caches)
-        reclaim();
+        reclaim(RECLAIM_LOOKS);
     thread = free_caches;
     if (!heap || (!thread && !(thread = create_cache()))) {
         hak_unlock(&hak_pool_lock);

@@ -20,6 +20,8 @@ void hak_pool_abandon(void);
 struct hak_thread *hak_pool_acquire(void);
 /* Empties what the exiting thread holds, and keeps it for the next. */
 void hak_pool_release(struct hak_thread *thread);
+/* Takes back the caches of all threads that ended unseen. */
+void hak_pool_reclaim(void);
 /* How many threads have a cache. */
 unsigned hak_pool_threads(void);
 /* Heaps are numbered from 1 to hak_heap_count(), the commons first. */
