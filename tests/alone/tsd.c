@@ -5,8 +5,10 @@
  */
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
+#include <sys/wait.h>
 
 #include "../tap.h"
 #include "names.h"
@@ -168,6 +170,31 @@ static void *after_main(void *argument)
     exit(tap_end());
 }
 
+/* A process without a main thread whose last thread ends unseen, and that has freed enough for a helper to be there. */
+static void leave_unseen(void)
+{
+    static char *blocks[32 * 1024];
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        blocks[i] = malloc(1024);
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        free(blocks[i]);
+    run(last_thread, 1);
+    pthread_exit(NULL);
+}
+
+static void ends_without_main(void)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        leave_unseen();
+    for (int left = 3000; left && child > 0 && waitpid(child, &status, WNOHANG) == 0; left--)
+        usleep(10000);
+    if (status == -1 && child > 0)
+        kill(child, SIGKILL); /* the helper would hear no other signal */
+    tap_ok(status == 0, "a process ends with its last thread, which ended unseen: status %d", status);
+}
+
 int main(void)
 {
     static pthread_t main_thread, last;
@@ -204,6 +231,7 @@ int main(void)
     /* In a static program pthread_exit needs a library that it does not have. */
     if (getauxval(AT_BASE) == 0)
         return tap_end();
+    ends_without_main();
     pthread_setspecific(early_key, new_state(&early_key));
     pthread_setspecific(late_key, new_state(&late_key));
     main_thread = pthread_self();
