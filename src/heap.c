@@ -265,6 +265,8 @@ void hak_heap_drain(struct hak_heap *heap)
 static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
 {
     struct hak_depot *depot = &heap->depots[class];
+    if (count == 0) /* and perhaps no array yet */
+        return;
     for (uint32_t i = 0; i < count; i++)
         put(heap, class, depot->blocks[i]);
     depot->count -= count;
