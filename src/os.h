@@ -80,7 +80,7 @@ enum hak_os_knows { HAK_OS_NOT_YET, HAK_OS_KNOWN, HAK_OS_NEVER };
 /* Finds the C library and the dynamic loader among the objects of the process; from a constructor. */
 void hak_os_find_libc(void);
 enum hak_os_knows hak_os_libc_known(void);
-/* Whether code at the address is, or may be, part of them. */
+/* Whether code at the address is, or may be, part of them, or of libhakmem where that is a library of its own. */
 bool hak_os_in_libc(const void *code);
 /* Sleeps for a millisecond, or less if a signal comes. */
 void hak_os_nap(void);

@@ -416,13 +416,15 @@ struct range {
     uintptr_t start, end;
 };
 
-static struct range libc_ranges[3]; /* libc, libpthread where it is another object, the dynamic loader */
+static struct range libc_ranges[4]; /* libc, libpthread where it is another object, the dynamic loader, this library */
 static _Atomic uint32_t libc_known;
 
 /* The object's range is kept if it holds code that is known to be libc's. */
 static int look_at_object(struct dl_phdr_info *info, size_t size, void *count)
 {
-    const uintptr_t inside[] = {(uintptr_t)abort, (uintptr_t)pthread_create, getauxval(AT_BASE)};
+    /* Within a library of its own this code calls itself for whoever calls it; a program's name is empty. */
+    uintptr_t own = info->dlpi_name && info->dlpi_name[0] ? (uintptr_t)look_at_object : 0;
+    const uintptr_t inside[] = {(uintptr_t)abort, (uintptr_t)pthread_create, getauxval(AT_BASE), own};
     struct range range = {UINTPTR_MAX, 0};
     unsigned *found = count;
     (void)size;
@@ -432,12 +434,20 @@ static int look_at_object(struct dl_phdr_info *info, size_t size, void *count)
             range.start = HAK_MIN(range.start, start);
             range.end = HAK_MAX(range.end, start + info->dlpi_phdr[i].p_memsz);
         }
-    for (unsigned i = 0; i < 3 && *found < 3; i++)
+    for (unsigned i = 0; i < 4 && *found < 4; i++)
         if (inside[i] >= range.start && inside[i] < range.end) {
             libc_ranges[(*found)++] = range;
             break;
         }
     return 0;
+}
+
+static bool in_ranges(uintptr_t code)
+{
+    for (unsigned i = 0; i < sizeof libc_ranges / sizeof *libc_ranges; i++)
+        if (code - libc_ranges[i].start < libc_ranges[i].end - libc_ranges[i].start)
+            return true;
+    return false;
 }
 
 void hak_os_find_libc(void)
@@ -446,7 +456,8 @@ void hak_os_find_libc(void)
     /* In a static program libc cannot be told from the rest. */
     if (getauxval(AT_BASE))
         dl_iterate_phdr(look_at_object, &found);
-    hak_store_release(&libc_known, found >= 2 ? HAK_OS_KNOWN : HAK_OS_NEVER);
+    bool known = found && in_ranges((uintptr_t)abort) && in_ranges(getauxval(AT_BASE));
+    hak_store_release(&libc_known, known ? HAK_OS_KNOWN : HAK_OS_NEVER);
 }
 
 enum hak_os_knows hak_os_libc_known(void)
@@ -456,12 +467,7 @@ enum hak_os_knows hak_os_libc_known(void)
 
 bool hak_os_in_libc(const void *code)
 {
-    if (hak_os_libc_known() != HAK_OS_KNOWN)
-        return true;
-    for (unsigned i = 0; i < sizeof libc_ranges / sizeof *libc_ranges; i++)
-        if ((uintptr_t)code - libc_ranges[i].start < libc_ranges[i].end - libc_ranges[i].start)
-            return true;
-    return false;
+    return hak_os_libc_known() != HAK_OS_KNOWN || in_ranges((uintptr_t)code);
 }
 
 void hak_os_complain(const char *text, size_t length)

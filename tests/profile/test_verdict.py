@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The verdict, case by case: evidence made up so that one cause leads, and then weakened or contradicted."""
 
+import os
+import re
 import unittest
+
+import tap
 
 from hakmem_profile import advice, verdict
 from hakmem_profile.evidence import Evidence
@@ -158,6 +162,17 @@ class Cases(unittest.TestCase):
         e = evidence(user=0.5, sys=0.5, page_work_share=0.42, kernel_share=0.5, page_faults=900000)
         result = self.judged("page-work", e)
         self.assertTrue(any("M_TRIM_THRESHOLD" in a["what"] for a in advice.advise(e, result)))
+
+    def test_knobs_exist(self):
+        """each knob that is advised is one of libhakmem's"""
+        with open(os.path.join(tap.TOP, "src", "tune.def"), encoding="ascii") as table:
+            knobs = set(re.findall(r"^HAK_KNOB\((\w+)", table.read(), re.M))
+        with open(advice.__file__, encoding="utf-8") as source:
+            named = re.findall(r"--tune=([^`]+)`", source.read())
+        settings = [setting for string in named for setting in string.split(",")]
+        self.assertGreater(len(settings), 5)
+        for setting in settings:
+            self.assertIn(setting.split("=")[0], knobs)
 
     def test_page_work_by_faults(self):
         """without a table of functions the number of faults decides"""

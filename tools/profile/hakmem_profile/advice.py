@@ -63,6 +63,11 @@ def _instructions(e, share, verdict):
         "statically (libhakmem.a) saves the indirect call of every malloc and free.",
         None if part is None else _up_to(part / 2, "half of the instructions in the allocator's functions"),
     )
+    yield (
+        "If hak_cache_refill, hak_cache_spill or hak_heap_get are high in the table of functions, magazines are too "
+        "small for the program: `hakmem run --tune=magazine_budget=4m,depot_budget=8m`.",
+        None,
+    )
     if e.per_operation(e.instructions):
         each = e.per_operation(e.instructions)
         yield (
@@ -115,7 +120,8 @@ def _store_dependency(e, share, verdict):
 def _misses(e, share, verdict):
     yield (
         "Huge pages: `madvise` in /sys/kernel/mm/transparent_hugepage/enabled lets libhakmem ask for them by its 2 MiB "
-        "units; it helps most where dTLB misses lead.",
+        "units, from 32 MiB of memory on or, with `hakmem run --tune=thp=always`, from the start; it helps most where "
+        "dTLB misses lead.",
         _dtlb_gain(e),
     )
     yield (
@@ -144,12 +150,13 @@ def _page_work(e, share, verdict):
     faults = "" if e.page_faults is None else f" ({significant(e.page_faults)} page faults)"
     yield (
         f"The kernel hands out, clears and takes back pages again and again{faults}. Keep more free memory in the "
-        "process: mallopt(M_TRIM_THRESHOLD, BYTES) raises what may be kept, and fewer calls of malloc_trim help too.",
+        "process, and for longer: `hakmem run --tune=keep_free=1g,huge_cache=256m,purge_delay=10s` (in the program, "
+        "hakmem_tune_set() or mallopt(M_TRIM_THRESHOLD, BYTES)); fewer calls of malloc_trim help too.",
         _up_to(kernel, "all time in the kernel"),
     )
     yield (
         "Huge pages turn 512 faults into one where memory is used densely: `madvise` in "
-        "/sys/kernel/mm/transparent_hugepage/enabled.",
+        "/sys/kernel/mm/transparent_hugepage/enabled, and `hakmem run --tune=thp=always`.",
         None,
     )
     if e.memory_calls and e.operations and e.memory_calls / e.operations > 1e-4:
@@ -165,6 +172,11 @@ def _locks(e, share, verdict):
         "Free blocks in the thread that allocated them, or hand them over in batches; blocks freed by another thread "
         "must travel back to their owner.",
         _up_to(share[1] if share else None, "all time in locks and waits"),
+    )
+    yield (
+        "If the waits are in the allocator's own functions, and many threads share few processors, give them more heaps "
+        "and larger magazines: `hakmem run --tune=heaps_per_cpu=4,magazine_budget=4m,magazine_budget_total=256m`.",
+        None,
     )
     yield (
         "`perf lock record` and `perf c2c` name the lock or the cache line that threads fight for. If it is the "
