@@ -22,14 +22,16 @@ static void note_held(size_t held)
         hak_store(&hak_limit_pressed, 1);
 }
 
+/* What is refused is never on the account, not for a moment: another thread's charge, which fits, would be refused, too. */
 bool hak_limit_charge(size_t bytes)
 {
-    size_t held = hak_add(&hak_limit_held, bytes) + bytes;
-    if (HAK_UNLIKELY(held > hak_load(&hard))) {
-        hak_sub(&hak_limit_held, bytes);
-        return false;
-    }
-    note_held(held);
+    size_t held = hak_load(&hak_limit_held), limit = hak_load(&hard);
+    do
+        if (HAK_UNLIKELY(held > limit || bytes > limit - held))
+            return false;
+    while (!atomic_compare_exchange_weak_explicit(&hak_limit_held, &held, held + bytes, memory_order_relaxed,
+                                                  memory_order_relaxed));
+    note_held(held + bytes);
     return true;
 }
 

@@ -184,8 +184,7 @@ START_TEST(test_threads)
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     NEED(atomic_load(&damaged) == 0, "%lu blocks damaged", atomic_load(&damaged));
-    /* A charge that is refused is on the account for a moment. */
-    NEED(atomic_load(&most_held) <= (48 + 4 * THREADS + 1) * TEST_MIB, "%lu bytes held", atomic_load(&most_held));
+    NEED(atomic_load(&most_held) <= 49 * TEST_MIB, "%lu bytes held", atomic_load(&most_held));
     check_account("after threads");
     hakmem_purge();
     check_account("after threads and a purge");
