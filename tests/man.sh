@@ -87,6 +87,23 @@ done >"$scratch/missing"
 ok $? "each constant of the header's enums is in a manual page"
 note "$scratch/missing"
 
+# ---- What the library asks of the kernel ---------------------------------------------------------------------------
+{
+    grep -ho 'SYS_[a-z0-9_]*' "$top_srcdir"/src/*.c | sed 's/^SYS_//; s/^prlimit64$/prlimit/'
+    ! grep -q 'sigaction(' "$top_srcdir"/src/*.c || echo sigaction
+} | sort -u >"$scratch/called"
+sed -n '/^\.Ss System calls/,/^\.El/{/^\.It/{s/^\.It//; s/Xr \([a-z0-9_]*\) 2 *,*/\
+\1\
+/gp;};}' "$man/hakmem.7" | grep '^[a-z]' | sort -u | diff "$scratch/called" - >"$scratch/diff"
+ok $? "hakmem(7) lists the system calls that the sources make and no others"
+note "$scratch/diff"
+grep -ho '"/\(proc\|sys\)/[^"]*"' "$top_srcdir"/src/*.c | tr -d '"' | sort -u | while read -r file; do
+    grep -q "^\.It Pa $file\(/\|$\)" "$man/hakmem.7" || echo "$file"
+done >"$scratch/missing"
+[ ! -s "$scratch/missing" ]
+ok $? "and the files that they read"
+note "$scratch/missing"
+
 # ---- The members of a structure, as the header and the page have them ----------------------------------------------
 sed -n 's/^struct \(hakmem_stats[a-z_]*\) {$/\1/p' "$header" >"$scratch/structs"
 while read -r struct; do
