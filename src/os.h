@@ -82,6 +82,8 @@ void hak_os_find_libc(void);
 enum hak_os_knows hak_os_libc_known(void);
 /* Whether code at the address is, or may be, part of them, or of libhakmem where that is a library of its own. */
 bool hak_os_in_libc(const void *code);
+/* Whether a program may have a handler for this signal. */
+bool hak_os_may_handle(int number);
 /* Sleeps for a millisecond, or less if a signal comes. */
 void hak_os_nap(void);
 /* Writes to standard error, whole or not at all as far as the kernel lets. */

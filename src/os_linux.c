@@ -15,6 +15,7 @@
 #include <link.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -490,6 +491,12 @@ size_t hak_os_resident(void)
     while (++at < length && text[at] >= '0' && text[at] <= '9')
         pages = pages * 10 + (size_t)(text[at] - '0');
     return pages * hak_os_page;
+}
+
+/* Those between the classical and the real-time signals are the C library's. */
+bool hak_os_may_handle(int number)
+{
+    return number != SIGKILL && number != SIGSTOP && (number < 32 || number >= SIGRTMIN);
 }
 
 void hak_os_nap(void)

@@ -183,6 +183,8 @@ static struct piece nearest_word(struct piece asked, const char *words)
 
 /* ---- values ---- */
 
+#define SHARE_MAX 100u /* of a LIMIT: settings up to this are percent */
+
 struct suffix {
     const char *text;
     uint64_t factor;
@@ -260,7 +262,7 @@ static enum hakmem_tune_status parse_value(const struct hakmem_knob *knob, struc
         status = word_value(knob->words, asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
     else
         status = number_value(suffixes_of(knob), asked, value);
-    if (status == HAKMEM_TUNE_OK && asked.at[asked.length - 1] == '%' && *value > 100)
+    if (status == HAKMEM_TUNE_OK && asked.at[asked.length - 1] == '%' && *value > SHARE_MAX)
         status = HAKMEM_TUNE_OUT_OF_RANGE;
     if (status == HAKMEM_TUNE_OK && (*value < knob->least || *value > knob->most))
         status = HAKMEM_TUNE_OUT_OF_RANGE;
@@ -279,7 +281,7 @@ void hak_knob_text(struct hak_text *text, const struct hakmem_knob *knob, uint64
     const struct suffix *suffix = suffixes_of(knob);
     while (suffix->factor > 1 && (value == 0 || value % suffix->factor))
         suffix++;
-    if (suffix->text[0] == '%' && (value == 0 || value > 100))
+    if (suffix->text[0] == '%' && (value == 0 || value > SHARE_MAX))
         suffix++;
     hak_text_decimal(text, value / suffix->factor);
     hak_text_string(text, suffix->text);
@@ -307,8 +309,9 @@ static void text_valid(struct hak_text *text, const struct hakmem_knob *knob, st
         return;
     }
     if (status == HAKMEM_TUNE_OUT_OF_RANGE) {
+        bool share = value.length && value.at[value.length - 1] == '%';
         hak_text_string(text, "; nearest is ");
-        hak_knob_text(text, knob, number < knob->least ? knob->least : knob->most);
+        hak_knob_text(text, knob, share ? SHARE_MAX : number < knob->least ? knob->least : knob->most);
         return;
     }
     hak_text_string(text, "; valid is ");
@@ -372,6 +375,18 @@ static void complain_preset(struct parse *parse, struct piece name)
     complain(parse, HAKMEM_TUNE_BAD_VALUE, name, line, nearest);
 }
 
+/* A preset that is right, and of which something cannot be had. */
+static void complain_refused(struct parse *parse, enum hakmem_tune_status status, struct piece name)
+{
+    char line[MESSAGE] = {0};
+    struct hak_text text = {line, line + sizeof line - 1};
+    hak_text_string(&text, "preset: ");
+    text_quoted(&text, name);
+    hak_text_string(&text, " ");
+    hak_text_string(&text, hakmem_tune_strerror(status));
+    complain(parse, status, name, line, (struct piece){0});
+}
+
 static void complain_value(struct parse *parse, const struct hakmem_knob *knob, struct piece value, uint64_t number,
                            enum hakmem_tune_status status)
 {
@@ -429,7 +444,7 @@ static void parse_preset(struct parse *parse, struct piece name)
             struct parse inner = {.string = presets[i].settings, .accept = parse->accept};
             parse_items(&inner, piece_of(presets[i].settings));
             if (inner.first != HAKMEM_TUNE_OK)
-                complain(parse, inner.first, name, hakmem_tune_strerror(inner.first), (struct piece){0});
+                complain_refused(parse, inner.first, name);
             return;
         }
     complain_preset(parse, name);
@@ -509,6 +524,8 @@ enum hakmem_tune_status hak_knob_supported(const struct hakmem_knob *knob, uint6
     if (HAK_MINIMAL && value != knob->initial)
         return HAKMEM_TUNE_UNSUPPORTED;
     if (hak_knob_number(knob) == HAK_KNOB_force_libc && value && !hak_libc_exists())
+        return HAKMEM_TUNE_UNSUPPORTED;
+    if (hak_knob_number(knob) == HAK_KNOB_stats_signal && value && !hak_os_may_handle((int)value))
         return HAKMEM_TUNE_UNSUPPORTED;
     return HAKMEM_TUNE_OK;
 }

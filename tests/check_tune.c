@@ -163,6 +163,9 @@ START_TEST(wrong_strings)
         {"on_misuse=aborts", "aborts", "abort", HAKMEM_TUNE_BAD_VALUE},
         {"on_misuse=", "", NULL, HAKMEM_TUNE_BAD_VALUE},
         {"force_libc=maybe", "maybe", NULL, HAKMEM_TUNE_BAD_VALUE},
+        {"limit_soft=150%", "150%", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"stats_signal=9", "9", "", HAKMEM_TUNE_UNSUPPORTED},
+        {"stats_signal=32", "32", "", HAKMEM_TUNE_UNSUPPORTED},
         {"preset=lowmemory", "lowmemory", "low-memory", HAKMEM_TUNE_BAD_VALUE},
         {"preset", "preset", "preset", HAKMEM_TUNE_SYNTAX},
     };
@@ -182,6 +185,8 @@ START_TEST(wrong_strings)
         if (cases[i].nearest)
             ck_assert_msg(strstr(problems.message, cases[i].nearest) != NULL, "'%s': %s", string, problems.message);
     }
+    if (HAK_MINIMAL)
+        ck_assert_ptr_nonnull(strstr(check("preset=throughput").message, "'throughput'"));
 }
 END_TEST
 
