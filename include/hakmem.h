@@ -179,7 +179,8 @@ typedef void hakmem_pressure_callback(size_t held, size_t limit, void *data);
 /**
  * Has `callback` called whenever the soft limit is passed, by the thread whose allocation passed it and before that call
  * returns, and again for each thirty-second of the limit more.  It may allocate and free, and is not called while it
- * runs.  NULL: nobody is told any more; a call that has begun may still be running.
+ * runs.  It has to return: when it leaves by longjmp() or pthread_exit(), that was its last call, and the soft
+ * limit has no effect any more.  NULL: nobody is told any more; a call that has begun may still be running.
  */
 HAKMEM_API void hakmem_on_pressure(hakmem_pressure_callback *callback, void *data) HAKMEM_NOTHROW;
 
