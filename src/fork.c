@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fork.c - makes the child of a many-threaded process whole.  Owns the list of what is locked; takes every lock, in
- * rank order.  Calls lock.h and pool.h.
+ * rank order.  Calls lock.h and pool.h, and corrects the counts of limit.h and os.h.
  *
  * The child has one thread.  The parent's other threads were stopped outside of every locked section, but perhaps in
  * the midst of a hot path: their magazines and outboxes are written such that at every instant each block in them is
@@ -11,7 +11,9 @@
 
 #include "init.h"
 #include "large.h"
+#include "limit.h"
 #include "meta.h"
+#include "os.h"
 #include "pool.h"
 #include "pressure.h"
 #include "purge.h"
@@ -63,6 +65,16 @@ static void in_parent(void)
         _IO_list_unlock();
 }
 
+/* What other threads had taken off the books and not yet unmapped is lost to the child, and so nothing that it holds. */
+static void recount(void)
+{
+    struct hak_super_counts supers = hak_super_count();
+    struct hak_huge_counts huge = hak_huge_count();
+    size_t mapped = supers.mapped + huge.bytes + huge.cached + hak_load(&hak_meta_held);
+    hak_store(&hak_os_counts.mapped, mapped + huge.stuck);
+    hak_store(&hak_limit_held, mapped - supers.free + supers.free_dirty);
+}
+
 static void in_child(void)
 {
     hak_tls.fork = HAK_FORK_NONE;
@@ -72,6 +84,7 @@ static void in_child(void)
     hak_pool_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_self() : NULL);
     hak_helper_forked();
     hak_pressure_forked();
+    recount();
 }
 
 void hak_fork_start(void)

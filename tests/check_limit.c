@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "large.h"
 #include "limit.h"
@@ -193,6 +195,43 @@ START_TEST(test_threads)
 }
 END_TEST
 
+static atomic_bool forked_all;
+
+static void *churn_mappings(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&forked_all))
+        hakmem_free(hakmem_malloc(3 * TEST_MIB));
+    return NULL;
+}
+
+/* Whatever the other threads were about, the child's account and statistics are of what it has. */
+START_TEST(test_fork)
+{
+    pthread_t threads[2];
+    set("huge_cache=0");
+    for (unsigned i = 0; i < TEST_COUNT(threads); i++)
+        NEED(pthread_create(&threads[i], NULL, churn_mappings, NULL) == 0, "pthread_create");
+    for (unsigned i = 0; i < 200; i++) {
+        pid_t child = fork();
+        int status = -1;
+        if (child == 0) {
+            struct hakmem_stats stats;
+            hakmem_stats_get(&stats, sizeof stats);
+            bool adds_up = stats.mapped_bytes ==
+                           stats.superslab_bytes + stats.huge_bytes + stats.cached_bytes + stats.own_bytes;
+            _exit((held_in_all() != atomic_load(&hak_limit_held)) | !adds_up << 1);
+        }
+        NEED(child > 0 && waitpid(child, &status, 0) == child, "fork");
+        NEED(status == 0, "fork %u: account or statistics are wrong: %x", i, (unsigned)status);
+    }
+    atomic_store(&forked_all, true);
+    for (unsigned i = 0; i < TEST_COUNT(threads); i++)
+        pthread_join(threads[i], NULL);
+    check_account("after forks");
+}
+END_TEST
+
 START_TEST(test_share)
 {
     size_t memory = hak_os_memory_limit();
@@ -215,7 +254,9 @@ int main(void)
         tcase_add_loop_test(tcase, test_threads, 0, 2);
         tcase_add_test(tcase, test_share);
     }
-    if (!HAK_MINIMAL && !TEST_SANITIZER)
+    if (!HAK_MINIMAL && !TEST_SANITIZER) {
+        tcase_add_test(tcase, test_fork);
         tcase_add_loop_test(tcase, test_against_resident, 0, (int)TEST_COUNT(sizes));
+    }
     return suite_run(suite);
 }
