@@ -55,8 +55,8 @@ says "hakmem: HAKMEM_TUNE: unknown knob 'keep_fre'; nearest is keep_free" \
     "hakmem: HAKMEM_TUNE: stats_signal: '9' is not supported by this build on this system" \
     "hakmem: HAKMEM_TUNE: unknown preset 'low'; nearest is low-memory"
 expect 0 "each problem is one line, and the program runs" "$scratch/said" env LD_PRELOAD="$library" \
-    HAKMEM_TUNE='keep_fre=1,huge_cache,on_misuse=ignore,depot_budget=2x,heaps_per_cpu=65,limit_soft=101%,stats_signal=9,preset=low' \
-    "$scratch/whose"
+    HAKMEM_TUNE='keep_fre=1,huge_cache,on_misuse=ignore,depot_budget=2x,heaps_per_cpu=65,
+        limit_soft=101%,stats_signal=9,preset=low' "$scratch/whose"
 says "hakmem: HAKMEM_TUNE: unknown knob '?[31m?'; nearest is thp"
 expect 0 "control characters are not passed on" "$scratch/said" env LD_PRELOAD="$library" \
     HAKMEM_TUNE="$(printf '\033[31m\001=1')" "$scratch/whose"
