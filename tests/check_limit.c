@@ -218,8 +218,8 @@ START_TEST(test_fork)
         if (child == 0) {
             struct hakmem_stats stats;
             hakmem_stats_get(&stats, sizeof stats);
-            bool adds_up = stats.mapped_bytes ==
-                           stats.superslab_bytes + stats.huge_bytes + stats.cached_bytes + stats.own_bytes;
+            bool adds_up =
+                stats.mapped_bytes == stats.superslab_bytes + stats.huge_bytes + stats.cached_bytes + stats.own_bytes;
             _exit((held_in_all() != atomic_load(&hak_limit_held)) | !adds_up << 1);
         }
         NEED(child > 0 && waitpid(child, &status, 0) == child, "fork");
