@@ -30,6 +30,22 @@
 #include <stdio.h>
 #include <malloc.h>
 
+/* What the C library may not know: musl has neither the two structs that the mallinfo functions return nor the number
+ * of mallopt's parameter, glibc before 2.33 no struct mallinfo2. */
+#ifndef M_TRIM_THRESHOLD
+#define M_TRIM_THRESHOLD (-1)
+#endif
+#ifndef __GLIBC__
+struct mallinfo {
+    int arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+#endif
+#if !defined(__GLIBC__) || (__GLIBC__ == 2 && __GLIBC_MINOR__ < 33)
+struct mallinfo2 {
+    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -3,8 +3,7 @@
 #ifndef HAK_INFO_H
 #define HAK_INFO_H
 
-#include <malloc.h>
-#include <stdio.h>
+#include "hakmem.h"
 
 #pragma GCC visibility push(hidden)
 struct mallinfo2 hak_mallinfo2(void);

@@ -8,10 +8,8 @@
 #ifndef HAK_LIBC_MALLOC_H
 #define HAK_LIBC_MALLOC_H
 
-#include <malloc.h>
-#include <stdio.h>
-
 #include "base.h"
+#include "hakmem.h"
 
 #pragma GCC visibility push(hidden)
 /* Whether the C library has an allocator that can be called beside this one. */

@@ -32,7 +32,7 @@ readelf --dynamic --wide "$library" >"$scratch/dynamic"
 if [ -z "$SANITIZER_CFLAGS" ]; then
     needed=$(sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p' "$scratch/dynamic" | sort | tr '\n' ' ')
     case $needed in
-    libc.so.6\  | "ld-linux-"*" libc.so.6 " | "libc.so.6 ld-linux-"*) ok 0 "needs libc alone: $needed" ;;
+    libc.so\  | libc.musl-*.so.1\  | libc.so.6\  | "ld-linux-"*" libc.so.6 " | "libc.so.6 ld-linux-"*) ok 0 "needs libc alone: $needed" ;;
     *) ok 1 "needs libc alone: $needed" ;;
     esac
 fi

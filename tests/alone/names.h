@@ -11,6 +11,15 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+/* musl, which has no such functions, knows nothing of their result either. */
+#ifndef __GLIBC__
+#include "../../include/hakmem.h"
+struct mallinfo2 mallinfo2(void);
+int malloc_info(int options, FILE *stream);
+int malloc_trim(size_t pad);
+int mallopt(int parameter, int value);
+#endif
+
 #ifdef TEST_CORE
 #include "hakmem.h"
 #include "verify.h"

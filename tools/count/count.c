@@ -51,6 +51,7 @@
 void cfree(void *block);
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t alignment, size_t size);
+void *pvalloc(size_t size);
 
 struct count_shard count_shards[COUNT_SHARDS];
 

@@ -265,6 +265,9 @@ EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
     return NEXT(fexecve)(fd, argv, envp);
 }
 
+/* Not in every C library's headers. */
+int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags);
+
 EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
     write_line_before_exec();
