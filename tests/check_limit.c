@@ -101,7 +101,8 @@ START_TEST(test_against_resident)
     size_t resident = resident_bytes(), held = atomic_load(&hak_limit_held);
     fill(sizes[_i], 100 * TEST_MIB);
     size_t more_resident = resident_bytes() - resident, more_held = atomic_load(&hak_limit_held) - held;
-    NEED(more_held + 2 * TEST_MIB > more_resident && more_held < more_resident + more_resident / 8 + 4 * TEST_MIB,
+    NEED(test_emulated() ||
+             (more_held + 2 * TEST_MIB > more_resident && more_held < more_resident + more_resident / 8 + 4 * TEST_MIB),
          "blocks of %zu bytes: %zu held, %zu resident", sizes[_i], more_held, more_resident);
     check_and_empty(sizes[_i]);
     hakmem_purge();

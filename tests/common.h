@@ -40,6 +40,13 @@
 #define TEST_MIB ((size_t)1 << 20)
 #define TEST_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* HAKMEM_TEST_EMULATED=1: what is resident is the emulator's as well, and says nothing; fork among threads may hang. */
+static inline int test_emulated(void)
+{
+    const char *choice = getenv("HAKMEM_TEST_EMULATED");
+    return choice && *choice == '1';
+}
+
 /*
  * How many times to do something that a normal run does `n` times.  Sanitizers and valgrind (HAKMEM_TEST_SHORT=1)
  * make everything slower; HAKMEM_TEST_LONG=1 asks for the bugs that only minutes of work bring out.
