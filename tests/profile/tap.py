@@ -5,6 +5,7 @@ The modules lie beside this file; those that they test are in $top_srcdir/tools/
 """
 
 import os
+import signal
 import sys
 import unittest
 
@@ -71,6 +72,8 @@ class Tap(unittest.TestResult):
 
 
 def main(names):
+    # A shell has what it starts in the background ignore SIGINT, and what is tested would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromName(name) for name in names)
     result = Tap()
     suite.run(result)
