@@ -36,6 +36,7 @@
 #define PATIENCE_MAX 32u              /* passes may become rarer by this factor */
 #define CALM_PASSES 16u               /* passes without a loss, after which they become more frequent */
 #define LOSS_MIN ((size_t)1 << 20)    /* bytes */
+#define CALLS_PER_LOOK 64u            /* calls of threads that free, of which one looks whether it is time */
 #define UNFIT_CALLS_MAX 1000u          /* calls that could not start it, one after the other */
 #define STACK_SIZE ((size_t)256 << 10)
 #define LOOK_MS 500u                  /* without a main thread: it looks so often whether others ended unseen */
@@ -52,6 +53,7 @@ static _Atomic uint32_t state;
 static _Atomic uint32_t pid;        /* of this process; the child of a vfork has another, and this memory */
 static _Atomic uint32_t main_left;  /* the main thread has ended, and the process goes on */
 static _Atomic unsigned unfit_calls;
+static _Atomic unsigned calls;      /* of threads that free: how many there were, */
 static _Atomic uint64_t last_pass;  /* of threads that free: when, in milliseconds */
 static _Atomic unsigned fruitless;  /* and how many in a row gave nothing back */
 
@@ -186,6 +188,11 @@ static void start(void)
 
 static void make_pass(void)
 {
+    /* Asking for the time is a system call.  A count that is lost between two threads does not matter. */
+    unsigned call = hak_load(&calls);
+    hak_store(&calls, call + 1);
+    if (call % CALLS_PER_LOOK)
+        return;
     uint64_t last = hak_load(&last_pass), now = hak_os_milliseconds();
     bool round;
     if (now - last < hak_setting(purge_delay) || !atomic_compare_exchange_strong(&last_pass, &last, now))
