@@ -175,7 +175,8 @@ static void shrink_another(struct hak_thread *thread, unsigned class)
 static size_t budget(void)
 {
     size_t all = hak_setting(magazine_budget_total);
-    return HAK_MIN(HAK_MAX(all / HAK_MAX(hak_pool_threads(), 1), HAK_MIN(all, BUDGET_LEAST)), hak_setting(magazine_budget));
+    size_t share = all / HAK_MAX(hak_pool_threads(), 1);
+    return HAK_MIN(HAK_MAX(share, HAK_MIN(all, BUDGET_LEAST)), hak_setting(magazine_budget));
 }
 
 /* Lets the magazine hold twice as much, if the budget allows. */

@@ -60,8 +60,8 @@ HAK_INLINE bool hak_push(struct hak_cache *cache, unsigned class, void *block)
 
 /*
  * Four branches; loads: the thread's delta, the window's base and size, the map's address, the entry, the key, the
- * magazine's freed stack and limit, the topmost block; two stores, the slot and the stack's top.  NULL, large, huge, foreign and other
- * threads' pointers leave by the second branch at the latest.
+ * magazine's freed stack and limit, the topmost block; two stores, the slot and the stack's top.  NULL, large, huge,
+ * foreign and other threads' pointers leave by the second branch at the latest.
  */
 HAK_INLINE void hak_free(void *p)
 {

@@ -22,7 +22,8 @@ static void note_held(size_t held)
         hak_store(&hak_limit_pressed, 1);
 }
 
-/* What is refused is never on the account, not for a moment: another thread's charge, which fits, would be refused, too. */
+/* What is refused is never on the account, not for a moment: another thread's charge, which fits, would be refused,
+ * too. */
 bool hak_limit_charge(size_t bytes)
 {
     size_t held = hak_load(&hak_limit_held), limit = hak_load(&hard);

@@ -4,8 +4,8 @@
  * of the free caches, guarded by hak_pool_lock (HAK_RANK_POOL); the table is read without it.  Calls heap.h, cache.h,
  * meta.h, os.h.
  *
- * Each thread has a heap to itself until there are heaps_per_cpu for every processor; further threads share, each taking the
- * heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of every class
+ * Each thread has a heap to itself until there are heaps_per_cpu for every processor; further threads share, each
+ * taking the heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of every class
  * that the others cannot use.  A heap whose threads have all exited keeps its slabs, and the next thread takes it; until
  * then heaps that run out of blocks of a class take its slabs one by one, so that nothing an exited thread left behind
  * is out of reach.

@@ -196,7 +196,8 @@ static const struct suffix size_suffixes[] = {
     {"k", UINT64_C(1) << 10}, {"", 1},                  {0},
 };
 static const struct suffix limit_suffixes[] = {
-    {"t", UINT64_C(1) << 40}, {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20}, {"k", UINT64_C(1) << 10}, {"%", 1}, {"", 1}, {0},
+    {"t", UINT64_C(1) << 40}, {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20}, {"k", UINT64_C(1) << 10},
+    {"%", 1},                 {"", 1},                  {0},
 };
 static const struct suffix time_suffixes[] = {{"s", 1000}, {"ms", 1}, {"", 1}, {0}};
 static const struct suffix no_suffixes[] = {{"", 1}, {0}};
