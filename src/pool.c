@@ -242,10 +242,10 @@ struct hak_thread *hak_pool_acquire(void)
     if (thread->state == HAK_CACHE_STALE)
         salvage(thread);
     hak_cache_reset(thread);
+    set_owner(thread);
+    thread->state = HAK_CACHE_BOUND; /* before others see it on the heap's list */
     join_heap(thread, heap);
     add_thread(heap);
-    set_owner(thread);
-    thread->state = HAK_CACHE_BOUND;
     hak_unlock(&hak_pool_lock);
     return thread;
 }
