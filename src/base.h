@@ -51,6 +51,12 @@
 #define HAK_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define HAK_MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* The sum, or SIZE_MAX where that is less. */
+HAK_INLINE size_t hak_sum(size_t a, size_t b)
+{
+    return a < SIZE_MAX - b ? a + b : SIZE_MAX;
+}
+
 HAK_INLINE size_t hak_round_up(size_t n, size_t power_of_two)
 {
     return (n + power_of_two - 1) & ~(power_of_two - 1);

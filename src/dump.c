@@ -2,8 +2,7 @@
 /*
  * dump.c - the statistics on standard error, when the process exits and when a signal comes, if asked for.  Owns the
  * signal's handler.  Never waits for a lock without end: exit may have been called, and the signal have come, where the
- * thread holds one; after some tries it reads all the same.  Calls stats.h,
- * settings.h and os.h.
+ * thread holds one; after some tries it reads all the same.  Calls stats.h, settings.h and os.h.
  */
 #include <signal.h>
 
@@ -13,19 +12,13 @@
 
 #define TRIES 20u /* a millisecond apart: whoever holds a lock does not for long, if it is not this thread */
 
-static void complain(void *unused, const char *text, size_t length)
-{
-    (void)unused;
-    hak_os_complain(text, length);
-}
-
 static bool print(enum hakmem_stats_format format, enum hak_patience patience)
 {
     struct hak_view view;
     if (!hak_stats_view(&view, patience))
         return false;
     view.counts.resident = hak_os_resident();
-    return hak_usage_print(&view, format, complain, NULL);
+    return hak_usage_print(&view, format, hak_stats_complain, NULL);
 }
 
 static void dump(enum hakmem_stats_format format)

@@ -322,7 +322,7 @@ size_t hak_heap_settle(struct hak_heap *heap, size_t slack)
 {
     hak_lock(&heap->lock);
     size_t level = heap->depot_bytes + heap->slab_bytes;
-    heap->settled = level < SIZE_MAX - slack ? level + slack : SIZE_MAX;
+    heap->settled = hak_sum(level, slack);
     hak_unlock(&heap->lock);
     return level;
 }

@@ -28,7 +28,6 @@
 #include "settings.h"
 
 #define HELP_FROM ((size_t)16 << 20)  /* bytes that are free: from here on a thread is worth its while */
-#define SLACK ((size_t)1 << 20)       /* bytes more that are free than when it went to sleep: it wakes up */
 #define FRUITLESS_MAX 4u              /* rounds that gave nothing back: it goes to sleep */
 #define NAP_FROM ((size_t)4 << 20)    /* with as many bytes free it sleeps for a time only, */
 #define NAP_MS 8000u                  /* first so long, then longer, */
@@ -104,7 +103,7 @@ static void sleep_until_due(void)
         if (!atomic_compare_exchange_strong(&state, &awake, ASLEEP))
             return;
         /* From here on a free wakes it up; what was freed before is in the level, or hak_purge_due is set. */
-        size_t level = hak_purge_settle(SLACK);
+        size_t level = hak_purge_settle(HAK_PURGE_SLACK);
         unsigned most = level < NAP_FROM ? 0 : nap;
         bool due = hak_load(&hak_purge_due);
         if (!due && !deserted())
@@ -141,30 +140,34 @@ static void *help(void *argument)
     return NULL;
 }
 
-static int create(void)
+/* With a stack of the size, or of the usual size if that is 0.  An error number. */
+static int create_with(size_t stack_size)
 {
     pthread_attr_t attributes;
     pthread_t thread;
-    sigset_t all, before;
-    int saved = errno, error = pthread_attr_init(&attributes);
+    int error = pthread_attr_init(&attributes);
     if (error)
         return error;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    if (stack_size)
+        error = pthread_attr_setstacksize(&attributes, stack_size);
+    if (!error)
+        error = pthread_create(&thread, &attributes, help, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+static int create(void)
+{
+    sigset_t all, before;
+    int saved = errno;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     /* Too small a stack where libraries have much thread-local storage: then the usual size. */
-    error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    if (!error)
-        error = pthread_create(&thread, &attributes, help, NULL);
-    if (error == EINVAL) {
-        pthread_attr_t usual;
-        pthread_attr_init(&usual);
-        pthread_attr_setdetachstate(&usual, PTHREAD_CREATE_DETACHED);
-        error = pthread_create(&thread, &usual, help, NULL);
-        pthread_attr_destroy(&usual);
-    }
+    int error = create_with(STACK_SIZE);
+    if (error == EINVAL)
+        error = create_with(0);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     errno = saved;
     return error;
 }
@@ -201,7 +204,7 @@ static void make_pass(void)
     /* Until then hak_purge_due stays set: what is free may never be more than it is now. */
     if (hak_load(&fruitless) >= FRUITLESS_MAX) {
         hak_store(&fruitless, 0);
-        hak_purge_settle(SLACK);
+        hak_purge_settle(HAK_PURGE_SLACK);
     }
 }
 
@@ -213,7 +216,7 @@ static void refuse(void)
 
 static void consider_start(const void *caller)
 {
-    if (hak_purge_settle(SLACK) < HELP_FROM)
+    if (hak_purge_settle(HAK_PURGE_SLACK) < HELP_FROM)
         return;
     if (!hak_setting(purge_thread) || hak_os_address_limit() != SIZE_MAX || hak_os_libc_known() == HAK_OS_NEVER) {
         refuse();

@@ -26,7 +26,7 @@ struct mapping {
 };
 
 struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
-_Atomic size_t hak_huge_settled = (size_t)1 << 20;
+_Atomic size_t hak_huge_settled = HAK_PURGE_SLACK;
 
 /* Open addressing with linear probing; at most half full. */
 static struct mapping *table;
@@ -286,17 +286,25 @@ static bool cache_has_room(size_t size)
            counts.cached + size <= hak_super_keep();
 }
 
+/* Unmaps the cached mapping that has been there the longest; returns its bytes, of memory at least.  Releases the lock
+ * for that and takes it again. */
+static size_t cache_drop(void)
+{
+    struct mapping out = cache_remove(0);
+    counts.purged += out.size;
+    hak_unlock(&hak_huge_lock);
+    unmap(out);
+    hak_lock(&hak_huge_lock);
+    return out.size;
+}
+
 /* Keeps a freed mapping; what has to make room for it is unmapped, the oldest first.  Takes and releases the lock. */
 static void cache_put(struct mapping mapping)
 {
     hak_lock(&hak_huge_lock);
     while (!cache_has_room(mapping.size) && cache_used) {
-        struct mapping out = cache_remove(0);
-        counts.purged += out.size;
-        cache_refused += out.size;
-        hak_unlock(&hak_huge_lock);
-        unmap(out);
-        hak_lock(&hak_huge_lock);
+        cache_refused += cache[0].size;
+        cache_drop();
     }
     bool kept = cache_has_room(mapping.size);
     if (kept) {
@@ -317,14 +325,8 @@ size_t hak_huge_purge(size_t keep)
 {
     size_t given = stuck_unmap();
     hak_lock(&hak_huge_lock);
-    while (cache_used && counts.cached > keep) {
-        struct mapping out = cache_remove(0);
-        counts.purged += out.size;
-        hak_unlock(&hak_huge_lock);
-        unmap(out);
-        given += out.size; /* their memory at least */
-        hak_lock(&hak_huge_lock);
-    }
+    while (cache_used && counts.cached > keep)
+        given += cache_drop();
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -333,15 +335,9 @@ size_t hak_huge_decay(void)
 {
     size_t given = 0;
     hak_lock(&hak_huge_lock);
-    while (cache_idle) {
-        struct mapping out = cache_remove(0);
-        hak_unlock(&hak_huge_lock);
-        unmap(out);
-        given += out.size;
-        hak_lock(&hak_huge_lock);
-    }
+    while (cache_idle)
+        given += cache_drop();
     cache_idle = cache_used;
-    counts.purged += given;
     hak_unlock(&hak_huge_lock);
     return given;
 }

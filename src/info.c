@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * info.c - the statistics in glibc's forms, and mallopt.  Owns nothing and holds no lock while it prints.  Calls
- * stats.h, report.h and os.h, and superslab.h and large.h for mallopt.
+ * info.c - the statistics in glibc's forms.  Owns nothing and holds no lock while it prints.  Calls stats.h, report.h
+ * and os.h.
  */
 #include "info.h"
 

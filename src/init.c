@@ -20,12 +20,18 @@
 _Atomic uint32_t hak_init_state;
 extern char **environ;
 
+/* Once the environment is known. */
+static void read_settings(char **environment)
+{
+    hak_settings_read(environment);
+    hak_limit_apply();
+}
+
 static bool start(void)
 {
     hak_os_start();
     hak_helper_in_process();
-    hak_settings_read(environ);
-    hak_limit_apply();
+    read_settings(environ);
     hak_super_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
@@ -75,8 +81,7 @@ __attribute__((constructor)) static void start_early(int argc, char **argv, char
     (void)argv;
     hak_start();
     hak_os_find_libc();
-    hak_settings_read(environ ? environ : environment);
-    hak_limit_apply();
+    read_settings(environ ? environ : environment);
     if (hak_setting(force_libc))
         hak_thread_leave();
     else

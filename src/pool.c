@@ -5,10 +5,10 @@
  * meta.h, os.h.
  *
  * Each thread has a heap to itself until there are heaps_per_cpu for every processor; further threads share, each
- * taking the heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of every class
- * that the others cannot use.  A heap whose threads have all exited keeps its slabs, and the next thread takes it; until
- * then heaps that run out of blocks of a class take its slabs one by one, so that nothing an exited thread left behind
- * is out of reach.
+ * taking the heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of
+ * every class that the others cannot use.  A heap whose threads have all exited keeps its slabs, and the next thread
+ * takes it; until then heaps that run out of blocks of a class take its slabs one by one, so that nothing an exited
+ * thread left behind is out of reach.
  */
 #include "pool.h"
 
@@ -75,7 +75,7 @@ static struct hak_heap *create_heap(void)
     if (!heap)
         return NULL;
     heap->number = number;
-    heap->settled = (size_t)1 << 20;
+    heap->settled = HAK_PURGE_SLACK;
     heap->lock.rank = HAK_RANK_HEAP;
     heaps[number] = heap;
     hak_add(&heaps_deserted, number > 1);

@@ -87,22 +87,17 @@ size_t hak_purge_pass(bool *round)
     return given;
 }
 
-static size_t beyond(size_t level, size_t slack)
-{
-    return level < SIZE_MAX - slack ? level + slack : SIZE_MAX;
-}
-
 size_t hak_purge_settle(size_t slack)
 {
     size_t units = hak_super_count().free_dirty, mappings = hak_huge_count().cached, in_heaps = 0;
     uint32_t heaps = hak_heap_count();
     hak_store(&hak_purge_due, 0);
-    hak_store(&hak_super_settled, beyond(units, slack));
-    hak_store(&hak_huge_settled, beyond(mappings, slack));
+    hak_store(&hak_super_settled, hak_sum(units, slack));
+    hak_store(&hak_huge_settled, hak_sum(mappings, slack));
     for (uint32_t number = 1; number <= heaps; number++)
         in_heaps += hak_heap_settle(hak_heap_numbered(number), slack);
     /* What was freed between the count and the store was compared with the level before. */
-    if (hak_super_count().free_dirty > beyond(units, slack) || hak_huge_count().cached > beyond(mappings, slack))
+    if (hak_super_count().free_dirty > hak_sum(units, slack) || hak_huge_count().cached > hak_sum(mappings, slack))
         hak_store(&hak_purge_due, 1);
     return units + mappings + in_heaps;
 }

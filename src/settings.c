@@ -340,16 +340,19 @@ static void complain(struct parse *parse, enum hakmem_tune_status status, struct
     parse->complain(&problem, parse->data);
 }
 
-static void complain_name(struct parse *parse, struct piece name)
+/* `what` is "knob" or "preset". */
+static void complain_unknown(struct parse *parse, enum hakmem_tune_status status, const char *what, struct piece name,
+                             struct piece nearest)
 {
     char line[MESSAGE] = {0};
     struct hak_text text = {line, line + sizeof line - 1};
-    struct piece nearest = nearest_name(name);
-    hak_text_string(&text, "unknown knob ");
+    hak_text_string(&text, "unknown ");
+    hak_text_string(&text, what);
+    hak_text_string(&text, " ");
     text_quoted(&text, name);
     hak_text_string(&text, "; nearest is ");
     text_piece(&text, nearest);
-    complain(parse, HAKMEM_TUNE_UNKNOWN, name, line, nearest);
+    complain(parse, status, name, line, nearest);
 }
 
 static void complain_syntax(struct parse *parse, struct piece item)
@@ -362,18 +365,6 @@ static void complain_syntax(struct parse *parse, struct piece item)
     text_piece(&text, nearest);
     hak_text_string(&text, "=VALUE");
     complain(parse, HAKMEM_TUNE_SYNTAX, item, line, nearest);
-}
-
-static void complain_preset(struct parse *parse, struct piece name)
-{
-    char line[MESSAGE] = {0};
-    struct hak_text text = {line, line + sizeof line - 1};
-    struct piece nearest = nearest_preset(name);
-    hak_text_string(&text, "unknown preset ");
-    text_quoted(&text, name);
-    hak_text_string(&text, "; nearest is ");
-    text_piece(&text, nearest);
-    complain(parse, HAKMEM_TUNE_BAD_VALUE, name, line, nearest);
 }
 
 /* A preset that is right, and of which something cannot be had. */
@@ -448,7 +439,7 @@ static void parse_preset(struct parse *parse, struct piece name)
                 complain_refused(parse, inner.first, name);
             return;
         }
-    complain_preset(parse, name);
+    complain_unknown(parse, HAKMEM_TUNE_BAD_VALUE, "preset", name, nearest_preset(name));
 }
 
 static void parse_item(struct parse *parse, struct piece item)
@@ -476,7 +467,7 @@ static void parse_item(struct parse *parse, struct piece item)
                 complain_value(parse, &knobs[i], value, number, status);
             return;
         }
-    complain_name(parse, name);
+    complain_unknown(parse, HAKMEM_TUNE_UNKNOWN, "knob", name, nearest_name(name));
 }
 
 static void parse_items(struct parse *parse, struct piece all)

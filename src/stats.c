@@ -175,9 +175,9 @@ int hakmem_stats_get_heap(size_t index, struct hakmem_stats_heap *stats, size_t 
     return hand_out(stats, size, &one, sizeof one);
 }
 
-static void complain(void *arg, const char *text, size_t length)
+void hak_stats_complain(void *unused, const char *text, size_t length)
 {
-    (void)arg;
+    (void)unused;
     hak_os_complain(text, length);
 }
 
@@ -189,6 +189,6 @@ int hakmem_stats_print(enum hakmem_stats_format format, void (*write)(void *arg,
         return refuse();
     hak_stats_view(&view, HAK_WAITS);
     view.counts.resident = hak_os_resident();
-    hak_usage_print(&view, format, write ? write : complain, arg);
+    hak_usage_print(&view, format, write ? write : hak_stats_complain, arg);
     return 0;
 }

@@ -17,6 +17,9 @@ enum hak_patience { HAK_WAITS, HAK_GIVES_UP, HAK_GOES_ON };
 /* This process's heaps and counts.  False if something was busy. */
 bool hak_stats_view(struct hak_view *view, enum hak_patience patience);
 
+/* A writer to standard error, for hak_usage_print(). */
+void hak_stats_complain(void *unused, const char *text, size_t length);
+
 /* Sees to the signal that the setting names, if the program has not yet. */
 void hak_dump_start(void);
 #pragma GCC visibility pop

@@ -20,7 +20,7 @@
 
 struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 _Atomic uint32_t hak_purge_due;
-_Atomic size_t hak_super_settled = (size_t)1 << 20;
+_Atomic size_t hak_super_settled = HAK_PURGE_SLACK;
 _Atomic uint32_t hak_purge_in_background;
 static size_t keep_most = SIZE_MAX; /* what keep_free may be, by what the process may map */
 /* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for nothing. */

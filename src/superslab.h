@@ -24,6 +24,7 @@ extern struct hak_lock hak_super_lock;
 size_t hak_super_keep(void);
 /* Set where memory is freed when more of it is free than purge.c allowed for when it last looked: bytes in free dirty
  * units beyond hak_super_settled, say. */
+#define HAK_PURGE_SLACK ((size_t)1 << 20) /* what is allowed for beyond what is free */
 extern _Atomic uint32_t hak_purge_due;
 extern _Atomic size_t hak_super_settled;
 /* Set while purge.c has a thread that gives back: what is freed need not be given back where it is. */

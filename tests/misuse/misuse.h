@@ -114,11 +114,12 @@ static inline void misuse_run(const char *name, void (*act)(size_t), size_t argu
     }
 }
 
-#define misuse_each(name, act, ...) \
+#define run_each(run, name, act, ...) \
     do { \
         static const size_t sizes_[] = __VA_ARGS__; \
         for (size_t i_ = 0; i_ < TEST_COUNT(sizes_); i_++) \
-            misuse_run((name), (act), sizes_[i_]); \
+            run((name), (act), sizes_[i_]); \
     } while (0)
+#define misuse_each(name, act, ...) run_each(misuse_run, name, act, __VA_ARGS__)
 
 #endif

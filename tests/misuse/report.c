@@ -160,12 +160,7 @@ static void usable_size_of_inside(size_t size)
     hakmem_free(block);
 }
 
-#define reported_each(name, act, ...) \
-    do { \
-        static const size_t sizes_[] = __VA_ARGS__; \
-        for (size_t i_ = 0; i_ < TEST_COUNT(sizes_); i_++) \
-            reported((name), (act), sizes_[i_]); \
-    } while (0)
+#define reported_each(name, act, ...) run_each(reported, name, act, __VA_ARGS__)
 
 int main(void)
 {
