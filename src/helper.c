@@ -281,7 +281,7 @@ void hak_helper_forked(void)
     hak_helper_in_process();
     hak_store(&main_left, 0);
     if (hak_load(&state) != REFUSED)
-        hak_store(&state, hak_os_threads_after_fork() ? NONE : REFUSED);
+        hak_store(&state, NONE);
     hak_store(&hak_purge_in_background, 0);
     hak_purge_settle(0);
 }

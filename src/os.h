@@ -75,8 +75,6 @@ void hak_os_pause(void);
 /* A clock that never goes back. */
 uint64_t hak_os_milliseconds(void);
 void hak_os_name_thread(const char *name);
-/* Whether the child of a fork of many threads may start threads: not under every sanitizer. */
-bool hak_os_threads_after_fork(void);
 
 enum hak_os_knows { HAK_OS_NOT_YET, HAK_OS_KNOWN, HAK_OS_NEVER };
 /* Finds the C library and the dynamic loader among the objects of the process; from a constructor. */

@@ -406,11 +406,6 @@ uint64_t hak_os_milliseconds(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-bool hak_os_threads_after_fork(void)
-{
-    return !SANITIZED;
-}
-
 void hak_os_name_thread(const char *name)
 {
     call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0, 0);

@@ -36,6 +36,12 @@
 #define TEST_TSAN 0
 #endif
 
+#if TEST_TSAN
+/* The child of a fork among threads may start the helper thread, for which ThreadSanitizer would end it. */
+__attribute__((weak, visibility("default"))) const char *__tsan_default_options(void);
+__attribute__((weak, visibility("default"))) const char *__tsan_default_options(void) { return "die_after_fork=0"; }
+#endif
+
 #define TEST_KIB ((size_t)1 << 10)
 #define TEST_MIB ((size_t)1 << 20)
 #define TEST_COUNT(array) (sizeof(array) / sizeof((array)[0]))
