@@ -72,8 +72,9 @@ class Tap(unittest.TestResult):
 
 
 def main(names):
-    # A shell has what it starts in the background ignore SIGINT, and what is tested would inherit that.
+    # A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP; what is tested would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromName(name) for name in names)
     result = Tap()
     suite.run(result)
