@@ -48,15 +48,17 @@ BEGIN {
         u = choose_units(size[c])
         # The slot below each stack holds NULL for ever: it is what an empty stack pops.
         two = power_of_two(size[c])
-        row[c] = sprintf("    {%6d, %9d, %5d, %5d, %5d, %4d, %4d, %3d, %d},", size[c],
+        odd = size[c] / two
+        # With an odd factor of 3 or more all products are less than 2^15; with 1 there is nothing to compare.
+        row[c] = sprintf("    {%6d, %9d, %5d, %5d, %5d, %4d, %5d, %3d, %d},", size[c],
                          int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0),
-                         u == 1 ? inverse_of[size[c] / two] : 0, u == 1 ? (capacity(size[c], u) - 1) * two : 0,
-                         u == 1 ? two - 1 : 0, capacity(size[c], u), offset + 1, max, u)
+                         u > 1 ? 0 : inverse_of[odd], u > 1 ? 0 : odd > 1 ? (capacity(size[c], u) - 1) * two : 32767,
+                         u > 1 ? 0 : two - 1 + (odd > 1 ? 32768 : 0), capacity(size[c], u), offset + 1, max, u)
         offset += 2 * (max + 1)
     }
     print "#define HAK_MAG_SLOTS " offset
     print ""
-    print "/* size, inverse (2^32 / size, rounded up), odd_inverse, last, below, capacity, mag_offset, mag_max, units */"
+    print "/* size, inverse (2^32 / size, rounded up), odd_inverse, last, never, capacity, mag_offset, mag_max, units */"
     print "#define HAK_CLASS_ROWS \\"
     for (c = 0; c < n; c++)
         print row[c] (c < n - 1 ? " \\" : "")

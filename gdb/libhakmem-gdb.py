@@ -16,7 +16,7 @@ import gdb
 import gdb.printing
 
 UNIT_SHIFT = 16  # HAK_UNIT_SHIFT in base.h
-ENTRY_NONE, ENTRY_LARGE, ENTRY_INSIDE = 0, 0xFE, 0xFD  # in window.h
+ENTRY_NONE, ENTRY_LARGE, ENTRY_INSIDE = 0, 0x7E * 32, 0x7D * 32  # in window.h
 
 
 class Library:
@@ -230,7 +230,7 @@ def address_in_words(address):
         slabs = window["chunks"][unit // chunk_units]["slabs"]
         slab = slabs[unit % chunk_units]
         slab = slabs[unit % chunk_units - int(slab["back"])]
-        if entry & 0xFF in (ENTRY_LARGE, ENTRY_INSIDE):
+        if entry in (ENTRY_LARGE, ENTRY_INSIDE):
             base, size = int(slab["base"]), int(slab["units"]) << UNIT_SHIFT
             return f"{within(address, base)}a large block of {size} bytes at {base:#x}, live"
         return block_in_slab(library, slab, address)

@@ -69,28 +69,21 @@ HAK_INLINE eight products_of_four(void *const *blocks, eight factors)
     return (eight)halves * factors;
 }
 
-/* In each lane not 0 where the product is beyond the last block's; `last` is less by 2^15, and so are the products here,
- * as processors compare signed numbers. */
-HAK_INLINE eight beyond(eight products, eight_signed last)
-{
-    return (eight)((eight_signed)(products ^ 0x8000) > last);
-}
-
 static bool all_begin_blocks(void *const *blocks, unsigned count, const struct hak_class *traits)
 {
     eight factors = (eight)((four){0} + traits->odd_inverse);
-    eight_signed last = (eight_signed)((four){0} + (traits->last ^ 0x8000u));
+    eight_signed last = (eight_signed)((four){0} + (uint32_t)traits->last);
     void *const *end = blocks + count - 4; /* the last three may be looked at twice */
-    eight all = products_of_four(end, factors), bad = beyond(all, last);
+    eight all = products_of_four(end, factors), beyond = (eight)((eight_signed)all > last);
     for (; blocks < end; blocks += 4) {
         eight products = products_of_four(blocks, factors);
         all |= products;
-        bad |= beyond(products, last);
+        beyond |= (eight)((eight_signed)products > last);
     }
     union {
         eight lanes;
         uint64_t halves[2];
-    } any = {bad | (all & (eight)((four){0} + traits->below))};
+    } any = {beyond | (all & (eight)((four){0} + traits->never))};
     return (any.halves[0] | any.halves[1]) == 0;
 }
 

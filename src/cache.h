@@ -30,7 +30,7 @@ struct hak_mag {
     void **limit;           /* where it cannot */
 };
 
-_Static_assert(sizeof(struct hak_mag) == 32, "hak_mag_by_size counts in these");
+_Static_assert(sizeof(struct hak_mag) == HAK_MAG_SIZE, "hak_mag_by_size and page map entries count in these");
 
 /* All that the hot paths touch of a thread.  The window is a copy of hak_window_first, to be on the key's line. */
 struct hak_cache {

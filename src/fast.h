@@ -13,6 +13,12 @@
 #include "debug.h"
 #include "slow.h"
 
+/* The magazine that is `place` bytes into the cache. */
+HAK_INLINE struct hak_mag *hak_mag_at(struct hak_cache *cache, size_t place)
+{
+    return (struct hak_mag *)((char *)cache + place);
+}
+
 /*
  * Two branches.  To the result: the class's place (two bytes), the thread's delta, the block; then the top of the stack
  * and the slot below it, and two stores.  An empty stack's next block is the NULL below its base.  NULL if the thread
@@ -22,7 +28,7 @@ HAK_INLINE void *hak_pop(size_t size)
 {
     if (HAK_UNLIKELY(size > HAK_SMALL_MAX))
         return NULL;
-    struct hak_mag *mag = (struct hak_mag *)((char *)hak_cache_self() + hak_mag_by_size[(size + 15) / 16]);
+    struct hak_mag *mag = hak_mag_at(hak_cache_self(), hak_mag_by_size[(size + 15) / 16]);
     void *block = mag->next;
     if (HAK_UNLIKELY(!block))
         return NULL;
@@ -47,9 +53,8 @@ HAK_INLINE void *hak_calloc(size_t count, size_t size)
 
 /* Pushes a block that is known to be this thread's own.  False, with nothing done, if there is no room or the block
  * pushed before is the very same: then it was freed twice in a row. */
-HAK_INLINE bool hak_push(struct hak_cache *cache, unsigned class, void *block)
+HAK_INLINE bool hak_push(struct hak_mag *mag, void *block)
 {
-    struct hak_mag *mag = &cache->mags[class];
     void **top = hak_load(&mag->freed);
     if (HAK_UNLIKELY(top == mag->limit || top[-1] == block))
         return false;
@@ -68,12 +73,12 @@ HAK_INLINE void hak_free(void *p)
     struct hak_cache *cache = hak_cache_self();
     size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
     if (HAK_UNLIKELY(unit >= cache->window_units)) {
-        hak_free_slow("free", p);
+        hak_free_slow(p);
         return;
     }
-    uint32_t class = hak_load(&cache->window_map[unit]) ^ cache->key;
-    if (HAK_UNLIKELY(HAK_DEBUG || class >= HAK_CLASS_COUNT || !hak_push(cache, class, p)))
-        hak_free_slow("free", p);
+    uint32_t place = hak_load(&cache->window_map[unit]) ^ cache->key;
+    if (HAK_UNLIKELY(HAK_DEBUG || place >= sizeof cache->mags || !hak_push(hak_mag_at(cache, place), p)))
+        hak_free_slow(p);
 }
 
 /* As hak_free, for a block that was asked for with this size: the class follows from the size before the page map
@@ -86,9 +91,9 @@ HAK_INLINE void hak_free_sized(void *p, size_t size)
         hak_free_sized_slow("free_sized", p, 1, size);
         return;
     }
-    uint32_t class = hak_class_by_size[(size + 15) / 16];
+    uint32_t place = hak_mag_by_size[(size + 15) / 16];
     uint32_t entry = hak_load(&cache->window_map[unit]);
-    if (HAK_UNLIKELY(HAK_DEBUG || entry != (cache->key | class) || !hak_push(cache, class, p)))
+    if (HAK_UNLIKELY(HAK_DEBUG || entry != (cache->key | place) || !hak_push(hak_mag_at(cache, place), p)))
         hak_free_sized_slow("free_sized", p, 1, size);
 }
 

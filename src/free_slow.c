@@ -26,20 +26,21 @@ static void free_block(const char *call, void *p, uint32_t entry)
         hak_deliver(&p, 1);
         return;
     }
-    if (entry != (thread->cache.key | class)) {
+    if (HAK_ENTRY_OWNER(entry) != thread->heap->number) {
         hak_cache_send(thread, p, class);
         return;
     }
-    if (HAK_LIKELY(hak_push(&thread->cache, class, p)))
+    struct hak_mag *mag = &thread->cache.mags[class];
+    if (HAK_LIKELY(hak_push(mag, p)))
         return;
-    if (HAK_UNLIKELY(hak_load(&thread->cache.mags[class].freed)[-1] == p)) {
+    if (HAK_UNLIKELY(hak_load(&mag->freed)[-1] == p)) {
         hak_report_double_free(call, p, hak_classes[class].size);
         return;
     }
     hak_cache_spill(thread, class, p);
 }
 
-void hak_free_slow(const char *call, void *p)
+HAK_INLINE void free_any(const char *call, void *p, const void *caller)
 {
     if (!p)
         return;
@@ -53,13 +54,23 @@ void hak_free_slow(const char *call, void *p)
         else
             hak_huge_free(call, p);
         break;
-    case HAK_ENTRY_LARGE:
-    case HAK_ENTRY_INSIDE:
+    case HAK_CLASS_LARGE:
+    case HAK_CLASS_INSIDE:
         hak_large_free(call, p);
         break;
     }
     if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
-        hak_purge_poll(__builtin_return_address(0));
+        hak_purge_poll(caller);
+}
+
+void hak_free_slow(void *p)
+{
+    free_any("free", p, __builtin_return_address(0));
+}
+
+void hak_free_slow_by(const char *call, void *p)
+{
+    free_any(call, p, __builtin_return_address(0));
 }
 
 /* Whether a block of `usable` bytes can be what was asked for: exactly that size, or what realloc left in place. */
@@ -78,7 +89,7 @@ void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size)
     if (HAK_UNLIKELY(!usable)) /* no block: that was reported */
         return;
     if (HAK_LIKELY(size_fits(align, size, usable) || hak_is_libcs(p)))
-        hak_free_slow(call, p);
+        hak_free_slow_by(call, p);
     else
         hak_report_size(call, p, size, usable);
 }

@@ -24,7 +24,7 @@ void *hak_large_alloc(size_t size, size_t align, bool *zero)
     struct hak_slab *span = hak_span_alloc(units, align_units, HAK_ENTRY_LARGE, HAK_ENTRY_INSIDE, zero);
     if (!span)
         return NULL;
-    span->class = HAK_ENTRY_LARGE; /* what report.c knows it by when it is gone */
+    span->class = HAK_CLASS_LARGE; /* what report.c knows it by when it is gone */
     hak_add(&hak_large_blocks, 1);
     hak_add(&hak_large_bytes, units * HAK_UNIT);
     return span->base;

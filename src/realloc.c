@@ -72,7 +72,7 @@ void *hak_realloc(void *p, size_t size)
     if (!p)
         return hak_malloc(size);
     if (size == 0) {
-        hak_free_slow("realloc", p);
+        hak_free_slow_by("realloc", p);
         return NULL;
     }
     switch (kind_of("realloc", p, &usable)) {

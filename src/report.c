@@ -128,7 +128,7 @@ void hak_report_dead(const char *call, const void *p)
 void hak_report_foreign(const char *call, const void *p)
 {
     const struct hak_slab *unit = hak_unit_used(p);
-    if (unit && unit->class == HAK_ENTRY_LARGE && unit->back == 0 && unit->base == p)
+    if (unit && unit->class == HAK_CLASS_LARGE && unit->back == 0 && unit->base == p)
         hak_report_double_free(call, p, unit->units * HAK_UNIT);
     else if (unit)
         hak_report_dead(call, p);

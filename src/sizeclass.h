@@ -14,14 +14,15 @@
 
 #define HAK_SMALL_MAX ((size_t)32 << 10)   /* up to here one table load finds the class */
 #define HAK_MEDIUM_MAX ((size_t)128 << 10) /* the largest class */
+#define HAK_MAG_SIZE 32u                   /* bytes of a thread's magazine of a class: struct hak_mag in cache.h */
 
 struct hak_class {
     uint32_t size;    /* of a block, in bytes */
     uint32_t inverse; /* ceil(2^32 / size): turns an offset into a block index by one multiplication */
     /* For hak_block_begins(), where a slab is one unit: the size is an odd number times a power of two. */
     uint16_t odd_inverse; /* of the odd number, modulo 2^16 */
-    uint16_t last;        /* the last block's number times the power of two */
-    uint16_t below;       /* the power of two less one */
+    int16_t last;         /* the last block's number times the power of two; the greatest number if the odd one is 1 */
+    uint16_t never;       /* the power of two less one, and the sign if the odd number is not 1 */
     uint16_t capacity;    /* blocks in a slab */
     uint16_t mag_offset;  /* where the class's magazine begins among a thread's slots; the slot below is NULL */
     uint16_t mag_max;     /* the most blocks that each of its two stacks may hold */

@@ -67,7 +67,8 @@ HAK_INLINE bool hak_slab_index(const struct hak_slab *slab, const void *p, unsig
  * where the unit does, so its state need not be looked at: the offset is the address's last 16 bits.  Times the inverse
  * of the size's odd factor, modulo 2^16, it is a multiple of the size's power of two, and at most that of the last
  * block, if it begins a block, and only then (Granlund and Montgomery, "Division by Invariant Integers using
- * Multiplication", 1994, section 9).
+ * Multiplication", 1994, section 9).  If the odd factor is 1 every multiple will do; else the products of blocks are
+ * below 2^15, so that a comparison of signed numbers serves all, which is what processors have for many at once.
  */
 HAK_INLINE bool hak_block_begins(const void *p, unsigned class)
 {
@@ -76,7 +77,7 @@ HAK_INLINE bool hak_block_begins(const void *p, unsigned class)
     if (HAK_UNLIKELY(traits->units > 1))
         return hak_slab_index(hak_slab_of(p), p, &index);
     uint16_t product = (uint16_t)((uint32_t)(uintptr_t)p * traits->odd_inverse);
-    return product <= traits->last && (product & traits->below) == 0;
+    return (product & traits->never) == 0 && (int16_t)product <= traits->last;
 }
 
 #endif

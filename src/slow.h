@@ -21,7 +21,8 @@ HAK_COLD void *hak_out_of_memory(void);
 
 HAK_NOINLINE void *hak_malloc_slow(size_t size);
 HAK_NOINLINE void *hak_calloc_slow(size_t bytes);
-HAK_NOINLINE void hak_free_slow(const char *call, void *p);
+HAK_NOINLINE void hak_free_slow(void *p);
+HAK_NOINLINE void hak_free_slow_by(const char *call, void *p);
 HAK_NOINLINE void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size);
 /* For a power of two `align`. */
 HAK_NOINLINE void *hak_malloc_aligned(size_t align, size_t size);

@@ -40,7 +40,7 @@ struct hak_slab {
     uint16_t free;          /* how many bits are set */
     uint16_t first_word;    /* no word of `bits` before this one has a bit set */
     uint16_t capacity;
-    uint8_t class;  /* HAK_ENTRY_LARGE for a span */
+    uint8_t class;  /* HAK_CLASS_LARGE for a span */
     uint8_t list;   /* which list: enum hak_list in slab.h */
     uint32_t owner; /* number of the owning heap */
     uint8_t units;
@@ -91,13 +91,16 @@ struct hak_window {
     bool reserved;
 };
 
-/* Page map entries: the owner's number above, the class below.  No heap has the number 0. */
+/* Page map entries: the owner's number above, the class below, times the size of a magazine, so that an entry leads to
+ * the magazine without a shift.  No heap has the number 0. */
+#define HAK_CLASS_LARGE 0x7eu  /* in place of a class: a large block's span */
+#define HAK_CLASS_INSIDE 0x7du
+#define HAK_ENTRY_CLASS(entry) (((entry) & 0xfffu) / HAK_MAG_SIZE)
+#define HAK_ENTRY_OWNER(entry) ((entry) >> 12)
+#define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 12 | (class) * HAK_MAG_SIZE)
 #define HAK_ENTRY_NONE 0u
-#define HAK_ENTRY_LARGE 0xfeu  /* the first unit of a large block's span */
-#define HAK_ENTRY_INSIDE 0xfdu /* any other unit of it */
-#define HAK_ENTRY_CLASS(entry) ((entry) & 0xffu)
-#define HAK_ENTRY_OWNER(entry) ((entry) >> 8)
-#define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 8 | (class))
+#define HAK_ENTRY_LARGE HAK_ENTRY(0, HAK_CLASS_LARGE)   /* its first unit */
+#define HAK_ENTRY_INSIDE HAK_ENTRY(0, HAK_CLASS_INSIDE) /* any other unit of it */
 
 #pragma GCC visibility push(hidden)
 extern struct hak_window hak_window_first;
