@@ -4,7 +4,7 @@
 # Classes are 16 to 128 bytes in steps of 16, then eight to each doubling up to 128 KiB, so that rounding up wastes
 # less than 12.5 % of a request above 128 bytes.  A slab of a class is the fewest 64 KiB units (at most 8) that hold
 # eight blocks (four above 32 KiB) and lose no more than 1/32 to the tail; failing that, the number that loses least.
-# Each of the two stacks of a thread's magazine holds at most 128 blocks and about 16 KiB, but never less than a block.
+# Each of the two stacks of a thread's magazine holds at most 128 blocks and about 64 KiB.
 
 function capacity(size, units) { return int(units * UNIT / size) }
 function tail(size, units) { return units * UNIT - capacity(size, units) * size }
@@ -44,7 +44,7 @@ BEGIN {
     print "#define HAK_CLASS_COUNT " n
     offset = 0
     for (c = 0; c < n; c++) {
-        max = int(16384 / size[c]); if (max > 128) max = 128; if (max < 1) max = 1
+        max = int(65536 / size[c]); if (max > 128) max = 128; if (max < 1) max = 1
         u = choose_units(size[c])
         # The slot below each stack holds NULL for ever: it is what an empty stack pops.
         two = power_of_two(size[c])

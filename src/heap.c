@@ -12,9 +12,10 @@
 #include "report.h"
 #include "settings.h"
 
-#define DEPOT_FIRST 64u                       /* blocks that a depot has room for at first */
-#define DEPOT_CLASS_BYTES ((size_t)256 << 10) /* the most that one depot may hold */
-#define DECAY_AT_ONCE 512u                    /* blocks that are put back under one hold of the lock */
+#define DEPOT_FIRST 64u      /* blocks that a depot has room for at first */
+#define DEPOT_MOST 16384u    /* and at most: the array takes memory, too */
+#define DECAY_AT_ONCE 512u   /* blocks that are put back under one hold of the lock */
+#define MAKE_ROOM_LOOKS 8u   /* depots that are looked at for blocks that nobody needs */
 
 static size_t size_of(unsigned class)
 {
@@ -45,15 +46,10 @@ static bool deserted(struct hak_heap *heap)
     return hak_load(&heap->threads) == 0;
 }
 
-/* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the
- * class would have it created again. */
-static void put(struct hak_heap *heap, unsigned class, void *block)
+/* For a block whose page map entry is as it must be.  An empty slab goes back to its superslab, unless it is the class's
+ * only one with free blocks: the next block of the class would have it created again. */
+static void put_in_slab(struct hak_heap *heap, unsigned class, void *block)
 {
-    /* A block that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
-    if (HAK_UNLIKELY(hak_entry_of(block) != HAK_ENTRY(heap->number, class))) {
-        hak_report_double_free("free", block, size_of(class));
-        return;
-    }
     struct hak_slab *slab = hak_slab_of(block);
     struct hak_slab_lists *lists = &heap->lists[class];
     if (HAK_UNLIKELY(!hak_slab_put(slab, lists, block)))
@@ -63,6 +59,15 @@ static void put(struct hak_heap *heap, unsigned class, void *block)
     heap->slab_bytes += size_of(class);
     if (HAK_UNLIKELY(hak_slab_empty(slab)) && (deserted(heap) || !only_one_listed(slab, lists)))
         destroy(heap, slab);
+}
+
+/* A block that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
+static void put(struct hak_heap *heap, unsigned class, void *block)
+{
+    if (HAK_LIKELY(hak_entry_of(block) == HAK_ENTRY(heap->number, class)))
+        put_in_slab(heap, class, block);
+    else
+        hak_report_double_free("free", block, size_of(class));
 }
 
 /* The slab to take from: one of the heap's own, one of a heap without a thread, or a new one. */
@@ -102,14 +107,12 @@ static unsigned take(struct hak_heap *heap, unsigned class, void **end, unsigned
 /* ---- depots ---- */
 
 /* Room for more blocks, up to the depot's bound.  False if it has come to it, or memory is out. */
-static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned class, unsigned count)
+static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned count)
 {
-    uint32_t most = HAK_MAX((uint32_t)(DEPOT_CLASS_BYTES / size_of(class)), 2);
     uint32_t room = HAK_MAX(depot->room * 2, DEPOT_FIRST);
     while (room < depot->count + count)
         room *= 2;
-    room = HAK_MIN(room, most);
-    if (depot->count + count > room)
+    if (room > DEPOT_MOST)
         return false;
     void **blocks = hak_meta_alloc(room * sizeof *blocks);
     if (!blocks)
@@ -123,13 +126,50 @@ static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned class, uns
     return true;
 }
 
+/* Takes the oldest `count` blocks out of a depot. */
+static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    if (count == 0) /* and perhaps no array yet */
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        put(heap, class, depot->blocks[i]);
+    depot->count -= count;
+    depot->low -= count;
+    heap->depot_bytes -= count * size_of(class);
+    memmove(depot->blocks, depot->blocks + count, depot->count * sizeof *depot->blocks);
+}
+
+/* Puts some of what has lain at the bottom of another class's depot since this looked at it last, or hak_heap_decay()
+ * did, back into slabs: each depot in turn. */
+static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
+{
+    for (unsigned looks = 0; looks < MAKE_ROOM_LOOKS; looks++) {
+        unsigned other = heap->cursor;
+        struct hak_depot *depot = &heap->depots[other];
+        heap->cursor = (other + 1) % HAK_CLASS_COUNT;
+        if (other == class || depot->count == 0)
+            continue;
+        uint32_t unused = HAK_MIN(depot->low, DECAY_AT_ONCE);
+        put_oldest(heap, other, unused);
+        depot->low = depot->count;
+        if (unused)
+            return;
+    }
+}
+
 /* Whether free blocks are worth keeping at hand, and may be. */
 static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
 {
     struct hak_depot *depot = &heap->depots[class];
-    if (HAK_UNLIKELY(deserted(heap) || heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget)))
+    if (HAK_UNLIKELY(deserted(heap)))
         return false;
-    return HAK_LIKELY(depot->count + count <= depot->room) || depot_grow(depot, class, count);
+    if (HAK_UNLIKELY(heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget))) {
+        make_room(heap, class);
+        if (heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget))
+            return false;
+    }
+    return HAK_LIKELY(depot->count + count <= depot->room) || depot_grow(depot, count);
 }
 
 static void depot_push(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
@@ -138,13 +178,6 @@ static void depot_push(struct hak_heap *heap, unsigned class, void *const *block
     memcpy(depot->blocks + depot->count, blocks, count * sizeof *blocks);
     depot->count += count;
     heap->depot_bytes += count * size_of(class);
-}
-
-static void depot_push_one(struct hak_heap *heap, unsigned class, void *block)
-{
-    struct hak_depot *depot = &heap->depots[class];
-    depot->blocks[depot->count++] = block;
-    heap->depot_bytes += size_of(class);
 }
 
 static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
@@ -200,21 +233,36 @@ void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, u
     hak_unlock(&heap->lock);
 }
 
+/* A block that somebody else freed, of the class that its page map entry tells.  False if the depots have no room: more
+ * blocks of the same batch need not ask. */
+static bool receive(struct hak_heap *heap, unsigned class, void *block, bool room)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    if (HAK_UNLIKELY(!hak_block_begins(block, class))) {
+        hak_report_inside("free", block);
+        return room;
+    }
+    room = room && depot_has_room(heap, class, 1);
+    if (HAK_LIKELY(room)) {
+        depot->blocks[depot->count++] = block;
+        heap->depot_bytes += size_of(class);
+    } else {
+        put_in_slab(heap, class, block);
+    }
+    return room;
+}
+
 unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
 {
     unsigned others = 0;
+    bool room = true;
     hak_lock(&heap->lock);
     for (unsigned i = 0; i < count; i++) {
         uint32_t entry = hak_entry_of(blocks[i]);
-        unsigned class = HAK_ENTRY_CLASS(entry);
-        if (HAK_UNLIKELY(HAK_ENTRY_OWNER(entry) != heap->number))
-            blocks[others++] = blocks[i];
-        else if (HAK_UNLIKELY(!hak_block_begins(blocks[i], class)))
-            hak_report_inside("free", blocks[i]);
-        else if (HAK_LIKELY(depot_has_room(heap, class, 1)))
-            depot_push_one(heap, class, blocks[i]);
+        if (HAK_LIKELY(HAK_ENTRY_OWNER(entry) == heap->number))
+            room = receive(heap, HAK_ENTRY_CLASS(entry), blocks[i], room);
         else
-            put(heap, class, blocks[i]);
+            blocks[others++] = blocks[i];
     }
     note_level(heap);
     heap->remote_frees += count - others;
@@ -259,20 +307,6 @@ void hak_heap_drain(struct hak_heap *heap)
     hak_lock(&heap->lock);
     hak_heap_drain_locked(heap);
     hak_unlock(&heap->lock);
-}
-
-/* Takes the oldest `count` blocks out of a depot. */
-static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
-{
-    struct hak_depot *depot = &heap->depots[class];
-    if (count == 0) /* and perhaps no array yet */
-        return;
-    for (uint32_t i = 0; i < count; i++)
-        put(heap, class, depot->blocks[i]);
-    depot->count -= count;
-    depot->low -= count;
-    heap->depot_bytes -= count * size_of(class);
-    memmove(depot->blocks, depot->blocks + count, depot->count * sizeof *depot->blocks);
 }
 
 /* A few at a time, so that nobody waits long for the lock. */
