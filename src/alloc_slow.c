@@ -27,23 +27,28 @@ static void note_pressure(void)
         hak_pressure();
 }
 
-/* One block of a class, by whatever way there is: the magazine, its refill, the commons; and once more after all
- * that is free anywhere was given back to the kernel.  The alignment and size are those that the program asked for. */
-static void *alloc_class(unsigned class, size_t align, size_t size)
+/* From the calling thread's magazine, which is filled if need be. */
+HAK_INLINE void *alloc_from(struct hak_thread *thread, unsigned class)
+{
+    struct hak_mag *mag = &thread->cache.mags[class];
+    void *block = mag->next;
+    if (HAK_LIKELY(!block))
+        return hak_cache_refill(thread, class);
+    hak_mag_pop(mag); /* others may have been allocated when the thread got its cache */
+    return block;
+}
+
+/* By whatever way there is: the magazine, the commons; and once more after all that is free anywhere was given back to
+ * the kernel.  The alignment and size are those that the program asked for. */
+static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
         struct hak_thread *thread = hak_thread_self();
         void *block = NULL;
-        if (HAK_LIKELY(thread)) {
-            struct hak_mag *mag = &thread->cache.mags[class];
-            block = mag->next;
-            if (block)
-                hak_mag_pop(mag);
-            else
-                block = hak_cache_refill(thread, class);
-        } else if (hak_setting(force_libc)) {
+        if (HAK_LIKELY(thread))
+            block = alloc_from(thread, class);
+        else if (hak_setting(force_libc))
             return hak_libc_malloc(align, size);
-        }
         if (!block && hak_ready())
             hak_heap_get(hak_commons, class, &block, 1);
         if (HAK_LIKELY(block)) {
@@ -54,6 +59,18 @@ static void *alloc_class(unsigned class, size_t align, size_t size)
             break;
     }
     return hak_out_of_memory();
+}
+
+static void *alloc_class(unsigned class, size_t align, size_t size)
+{
+    if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED)) {
+        void *block = alloc_from((struct hak_thread *)hak_cache_self(), class);
+        if (HAK_LIKELY(block)) {
+            note_pressure();
+            return hak_debug_allocated(block);
+        }
+    }
+    return alloc_hard(class, align, size);
 }
 
 static void *alloc_large(size_t size, size_t align, bool *zero)

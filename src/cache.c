@@ -19,6 +19,7 @@
 #define BUDGET_LEAST ((size_t)64 << 10)      /* of the budget of all threads, each has at least this */
 #define OUTBOX_BYTES_MAX ((size_t)256 << 10) /* an outbox is delivered when it holds as much, however few blocks */
 #define BUCKETS 64u
+#define SHRINK_LOOKS 8u
 
 /* ---- magazines ---- */
 
@@ -122,6 +123,7 @@ static unsigned change_places(struct hak_thread *thread, unsigned class)
     hak_store_release(&mag->ready, base + count);
     mag->limit = ready + thread->room[class];
     set_next(mag);
+    thread->busy[class] = true;
     return count;
 }
 
@@ -147,15 +149,17 @@ static void keep_newest(struct hak_thread *thread, unsigned class, _Atomic(void 
         give_oldest(thread, class, stack, held - keep);
 }
 
-/* Halves the room of one other magazine that has grown. */
+/* Halves the room of another magazine that has grown, and has not been used up since this looked at it last. */
 static void shrink_another(struct hak_thread *thread, unsigned class)
 {
-    for (unsigned tries = 0; tries < HAK_CLASS_COUNT; tries++) {
+    for (unsigned looks = 0; looks < SHRINK_LOOKS; looks++) {
         unsigned other = thread->cursor;
         struct hak_mag *mag = &thread->cache.mags[other];
         unsigned smaller = HAK_MAX(thread->room[other] / 2u, first_room(other));
+        bool busy = thread->busy[other];
         thread->cursor = (other + 1) % HAK_CLASS_COUNT;
-        if (other == class || smaller == thread->room[other])
+        thread->busy[other] = false;
+        if (busy || other == class || smaller == thread->room[other])
             continue;
         keep_newest(thread, other, &mag->ready, smaller);
         keep_newest(thread, other, &mag->freed, smaller);
@@ -187,12 +191,13 @@ static void grow(struct hak_thread *thread, unsigned class)
 void *hak_cache_refill(struct hak_thread *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    unsigned held = hak_mag_held(thread, class, &mag->freed), room = thread->room[class];
-    if (held)
+    unsigned held = 0, room;
+    if (HAK_LIKELY(hak_mag_held(thread, class, &mag->freed)))
         held = change_places(thread, class);
     else
         grow(thread, class);
     /* Half full it will do: few blocks would be used up soon, and the stacks change places again and again. */
+    room = thread->room[class];
     if (held * 2 < room) {
         void **top = hak_load(&mag->ready);
         unsigned got = hak_heap_get(thread->heap, class, top, room - held);
@@ -242,33 +247,45 @@ void hak_deliver(void **blocks, unsigned count)
 }
 
 /* Sorts the blocks by owner, as far as BUCKETS tell owners apart, and delivers each bucket. */
-static void flush_outbox(struct hak_thread *thread)
+static void deliver_sorted(void **blocks, unsigned count)
 {
-    struct hak_outbox *outbox = &thread->outbox;
     void *sorted[HAK_OUTBOX_MAX];
     uint8_t bucket[HAK_OUTBOX_MAX];
-    unsigned end[BUCKETS + 1] = {0}, count = hak_load_acquire(&outbox->count);
+    unsigned end[BUCKETS + 1] = {0};
     for (unsigned i = 0; i < count; i++) {
-        bucket[i] = (uint8_t)(owner_of(outbox->blocks[i]) % BUCKETS);
+        bucket[i] = (uint8_t)(owner_of(blocks[i]) % BUCKETS);
         end[bucket[i] + 1]++;
     }
     for (unsigned i = 0; i < BUCKETS; i++)
         end[i + 1] += end[i];
     for (unsigned i = 0; i < count; i++)
-        sorted[end[bucket[i]]++] = outbox->blocks[i];
-    /* It seems empty while blocks are on the move. */
-    hak_store(&outbox->count, 0);
-    hak_store(&outbox->bytes, 0);
-    atomic_thread_fence(memory_order_release);
+        sorted[end[bucket[i]]++] = blocks[i];
     for (unsigned i = 0, start = 0; start < count; start = end[i++])
         hak_deliver(sorted + start, end[i] - start);
 }
 
-void hak_cache_send(struct hak_thread *thread, void *block, unsigned class)
+static void flush_outbox(struct hak_thread *thread)
+{
+    struct hak_outbox *outbox = &thread->outbox;
+    unsigned count = hak_load_acquire(&outbox->count);
+    /* It seems empty while blocks are on the move. */
+    hak_store(&outbox->count, 0);
+    hak_store(&outbox->bytes, 0);
+    atomic_thread_fence(memory_order_release);
+    if (HAK_ENTRY_OWNER(outbox->differences))
+        deliver_sorted(outbox->blocks, count);
+    else
+        hak_deliver(outbox->blocks, count);
+    outbox->differences = 0;
+}
+
+void hak_cache_send(struct hak_thread *thread, void *block, uint32_t entry)
 {
     struct hak_outbox *outbox = &thread->outbox;
     unsigned count = hak_load(&outbox->count);
-    size_t bytes = hak_load(&outbox->bytes) + hak_classes[class].size;
+    size_t bytes = hak_load(&outbox->bytes) + hak_classes[HAK_ENTRY_CLASS(entry)].size;
+    outbox->differences |= outbox->last ^ entry;
+    outbox->last = entry;
     outbox->blocks[count] = block;
     hak_store_release(&outbox->count, count + 1);
     hak_store(&outbox->bytes, bytes);

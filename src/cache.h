@@ -45,7 +45,9 @@ struct hak_cache {
 #define HAK_OUTBOX_MAX 256u
 struct hak_outbox {
     _Atomic unsigned count;
-    _Atomic size_t bytes; /* their blocks' sizes added up */
+    _Atomic size_t bytes; /* their sizes added up */
+    /* The page map entry of the block that came last, and in which bits it differed from one before. */
+    uint32_t last, differences;
     void *blocks[HAK_OUTBOX_MAX];
 };
 
@@ -60,6 +62,7 @@ struct hak_thread {
     struct hak_heap *heap;  /* the one it allocates from; others may share it */
     size_t grown;           /* bytes by which magazines' limits exceed their first values */
     unsigned cursor;        /* the class whose magazine is next asked to shrink */
+    bool busy[HAK_CLASS_COUNT]; /* the stacks of the magazine have changed places since it was last asked */
     /* What either stack of a magazine may hold now; changes as the class is used, within the thread's budget. */
     uint16_t room[HAK_CLASS_COUNT];
     struct hak_outbox outbox;
@@ -83,8 +86,8 @@ extern struct hak_cache hak_cache_none;
 void *hak_cache_refill(struct hak_thread *thread, unsigned class);
 /* The magazine is full: makes room and pushes the block. */
 void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block);
-/* A block of another heap that the thread has freed. */
-void hak_cache_send(struct hak_thread *thread, void *block, unsigned class);
+/* A block of another heap that the thread has freed, and its page map entry. */
+void hak_cache_send(struct hak_thread *thread, void *block, uint32_t entry);
 /* Delivers the outbox and gives all magazines' blocks back to the heap. */
 void hak_cache_empty(struct hak_thread *thread);
 /* Empty, small magazines, whatever they held. */
@@ -97,7 +100,7 @@ void hak_deliver(void **blocks, unsigned count);
 
 HAK_INLINE struct hak_cache *hak_cache_self(void)
 {
-    return (struct hak_cache *)((char *)&hak_cache_none + hak_tls.delta);
+    return (struct hak_cache *)((uintptr_t)&hak_cache_none + (uintptr_t)hak_tls.delta);
 }
 
 /* Drops mag->next. */

@@ -27,7 +27,7 @@ static void free_block(const char *call, void *p, uint32_t entry)
         return;
     }
     if (HAK_ENTRY_OWNER(entry) != thread->heap->number) {
-        hak_cache_send(thread, p, class);
+        hak_cache_send(thread, p, entry);
         return;
     }
     struct hak_mag *mag = &thread->cache.mags[class];
@@ -38,6 +38,27 @@ static void free_block(const char *call, void *p, uint32_t entry)
         return;
     }
     hak_cache_spill(thread, class, p);
+}
+
+/* Most of what comes here from the hot path: a full magazine, and blocks of another heap.  False if it is neither. */
+static bool free_small(void *p)
+{
+    struct hak_cache *cache = hak_cache_self();
+    struct hak_thread *thread = (struct hak_thread *)cache; /* if that is what it is */
+    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
+    if (HAK_DEBUG || unit >= cache->window_units)
+        return false;
+    uint32_t entry = hak_load(&cache->window_map[unit]);
+    unsigned class = HAK_ENTRY_CLASS(entry);
+    if (HAK_ENTRY_OWNER(entry) == 0)
+        return false;
+    if (entry != (cache->key | class * HAK_MAG_SIZE))
+        hak_cache_send(thread, p, entry);
+    else if (HAK_LIKELY(hak_load(&cache->mags[class].freed)[-1] != p))
+        hak_cache_spill(thread, class, p);
+    else
+        return false;
+    return true;
 }
 
 HAK_INLINE void free_any(const char *call, void *p, const void *caller)
@@ -65,7 +86,10 @@ HAK_INLINE void free_any(const char *call, void *p, const void *caller)
 
 void hak_free_slow(void *p)
 {
-    free_any("free", p, __builtin_return_address(0));
+    if (HAK_UNLIKELY(!free_small(p)))
+        free_any("free", p, __builtin_return_address(0));
+    else if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
+        hak_purge_poll(__builtin_return_address(0));
 }
 
 void hak_free_slow_by(const char *call, void *p)

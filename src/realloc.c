@@ -56,6 +56,20 @@ size_t hak_usable_size(const char *call, void *p)
     return HAK_LIKELY(kind_of(call, p, &usable) != NONE) ? usable : 0;
 }
 
+/* The common case by itself: a small block of the thread's own heap that is left where it is. */
+HAK_INLINE bool stays(void *p, size_t size)
+{
+    struct hak_cache *cache = hak_cache_self();
+    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
+    if (HAK_DEBUG || unit >= cache->window_units)
+        return false;
+    uint32_t place = hak_load(&cache->window_map[unit]) ^ cache->key;
+    if (place >= sizeof cache->mags || size == 0)
+        return false;
+    unsigned class = place / HAK_MAG_SIZE;
+    return hak_keeps_in_place(hak_classes[class].size, size) && HAK_LIKELY(hak_block_begins(p, class));
+}
+
 static void *move(void *p, size_t usable, size_t size)
 {
     void *block = hak_malloc(size);
@@ -66,7 +80,7 @@ static void *move(void *p, size_t usable, size_t size)
     return block;
 }
 
-void *hak_realloc(void *p, size_t size)
+static HAK_NOINLINE void *resize(void *p, size_t size)
 {
     size_t usable;
     if (!p)
@@ -97,4 +111,9 @@ void *hak_realloc(void *p, size_t size)
         return NULL;
     }
     return move(p, usable, size);
+}
+
+void *hak_realloc(void *p, size_t size)
+{
+    return HAK_LIKELY(stays(p, size)) ? p : resize(p, size);
 }
