@@ -42,7 +42,7 @@ struct hak_cache {
 };
 
 /* Free blocks that other heaps own. */
-#define HAK_OUTBOX_MAX 256u
+#define HAK_OUTBOX_MAX HAK_RECEIVE_MAX
 struct hak_outbox {
     _Atomic unsigned count;
     _Atomic size_t bytes; /* their sizes added up */

@@ -233,39 +233,72 @@ void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, u
     hak_unlock(&heap->lock);
 }
 
-/* A block that somebody else freed, of the class that its page map entry tells.  False if the depots have no room: more
- * blocks of the same batch need not ask. */
-static bool receive(struct hak_heap *heap, unsigned class, void *block, bool room)
+/* A batch of blocks of one heap, sorted by class before the heap's lock is taken, so that others wait for it less long. */
+struct parcel {
+    unsigned count;
+    uint8_t first, last;               /* the classes in it are between these */
+    uint16_t end[HAK_CLASS_COUNT + 1]; /* of class i: the blocks from end[i - 1] to end[i] when it is sorted */
+    void *blocks[HAK_RECEIVE_MAX];
+};
+
+/* Takes the heap's blocks out of the array; moves the others to its front and returns how many they are. */
+static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **blocks, unsigned count)
 {
-    struct hak_depot *depot = &heap->depots[class];
-    if (HAK_UNLIKELY(!hak_block_begins(block, class))) {
-        hak_report_inside("free", block);
-        return room;
+    uint8_t class_of[HAK_RECEIVE_MAX];
+    void *mine[HAK_RECEIVE_MAX];
+    unsigned others = 0, all = 0;
+    parcel->first = HAK_CLASS_COUNT - 1;
+    parcel->last = 0;
+    memset(parcel->end, 0, sizeof parcel->end);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t entry = hak_entry_of(blocks[i]);
+        uint8_t class = (uint8_t)HAK_ENTRY_CLASS(entry);
+        if (HAK_UNLIKELY(HAK_ENTRY_OWNER(entry) != heap->number)) {
+            blocks[others++] = blocks[i];
+        } else if (HAK_UNLIKELY(!hak_block_begins(blocks[i], class))) {
+            hak_report_inside("free", blocks[i]);
+        } else {
+            mine[all] = blocks[i];
+            class_of[all++] = class;
+            parcel->end[class + 1]++;
+            parcel->first = HAK_MIN(parcel->first, class);
+            parcel->last = HAK_MAX(parcel->last, class);
+        }
     }
-    room = room && depot_has_room(heap, class, 1);
-    if (HAK_LIKELY(room)) {
-        depot->blocks[depot->count++] = block;
-        heap->depot_bytes += size_of(class);
-    } else {
-        put_in_slab(heap, class, block);
+    for (unsigned class = parcel->first; class <= parcel->last; class++)
+        parcel->end[class + 1] = (uint16_t)(parcel->end[class + 1] + parcel->end[class]);
+    for (unsigned i = 0; i < all; i++)
+        parcel->blocks[parcel->end[class_of[i]]++] = mine[i];
+    parcel->count = all;
+    return others;
+}
+
+static void unpack(struct hak_heap *heap, const struct parcel *parcel)
+{
+    unsigned start = 0;
+    for (unsigned class = parcel->first; class <= parcel->last; class++) {
+        unsigned end = parcel->end[class];
+        if (end > start)
+            store(heap, class, parcel->blocks + start, end - start);
+        start = end;
     }
-    return room;
+    heap->remote_frees += parcel->count;
 }
 
 unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
 {
-    unsigned others = 0;
-    bool room = true;
+    struct parcel parcel;
+    uint32_t moved = hak_load_acquire(&heap->moved);
+    unsigned others = pack(&parcel, heap, blocks, count);
     hak_lock(&heap->lock);
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t entry = hak_entry_of(blocks[i]);
-        if (HAK_LIKELY(HAK_ENTRY_OWNER(entry) == heap->number))
-            room = receive(heap, HAK_ENTRY_CLASS(entry), blocks[i], room);
-        else
-            blocks[others++] = blocks[i];
+    if (HAK_LIKELY(hak_load(&heap->moved) == moved)) {
+        unpack(heap, &parcel);
+        note_level(heap);
+    } else {
+        /* Some may be of slabs that have another owner since. */
+        memcpy(blocks + others, parcel.blocks, parcel.count * sizeof *blocks);
+        others += parcel.count;
     }
-    note_level(heap);
-    heap->remote_frees += count - others;
     hak_unlock(&heap->lock);
     return others;
 }

@@ -38,6 +38,7 @@ struct hak_heap {
     size_t purged;       /* bytes of free pages in slabs that went back to the kernel, so far */
     struct hak_thread *threads_list; /* those that have this heap; changes under HAK_RANK_POOL, too */
 
+    _Atomic uint32_t moved;   /* how many slabs other heaps have taken over, so far */
     _Atomic unsigned threads; /* how many of them are alive; changes under HAK_RANK_POOL */
 } HAK_ALIGNED(HAK_LINE);
 
@@ -47,8 +48,9 @@ struct hak_heap {
 unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsigned want);
 /* Takes back blocks of the class that the heap owns. */
 void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count);
-/* The same for blocks of any class that other threads freed.  Those that another heap owns, perhaps since a moment ago,
- * are moved to the front of the array, and their number is returned. */
+/* The same for blocks of any class that other threads freed, HAK_RECEIVE_MAX of them at most.  Those that another heap
+ * owns, or may own since a moment ago, are moved to the front of the array, and their number is returned. */
+#define HAK_RECEIVE_MAX 256u
 unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count);
 /* Puts the blocks of all depots back into slabs and gives empty slabs back to their superslabs. */
 void hak_heap_drain(struct hak_heap *heap);
