@@ -40,7 +40,7 @@ static void destroy(struct hak_heap *heap, struct hak_slab *slab)
     hak_slab_destroy(slab, &heap->lists[slab->class]);
 }
 
-/* Nobody who could use them comes for the free blocks in the depot. */
+/* Nobody is about to have an empty slab created again. */
 static bool deserted(struct hak_heap *heap)
 {
     return hak_load(&heap->threads) == 0;
@@ -162,8 +162,6 @@ static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
 static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
 {
     struct hak_depot *depot = &heap->depots[class];
-    if (HAK_UNLIKELY(deserted(heap)))
-        return false;
     if (HAK_UNLIKELY(heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget))) {
         make_room(heap, class);
         if (heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget))

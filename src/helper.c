@@ -262,9 +262,8 @@ void hak_helper_look(void)
         hak_store(&hak_purge_due, 1);
 }
 
-void hak_helper_thread_left(void)
+void hak_helper_thread_left(bool main)
 {
-    bool main = hak_os_thread() == hak_os_process();
     if (main)
         hak_store(&main_left, 1);
     if (main || alone())

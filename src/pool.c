@@ -6,7 +6,7 @@
  *
  * Each thread has a heap to itself until there are heaps_per_cpu for every processor; further threads share, each
  * taking the heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of
- * every class that the others cannot use.  A heap whose threads have all exited keeps its slabs, and the next thread
+ * every class that the others cannot use.  A heap whose threads have all exited keeps its blocks, and the next thread
  * takes it; until then heaps that run out of blocks of a class take its slabs one by one, so that nothing an exited
  * thread left behind is out of reach.
  */
@@ -111,6 +111,7 @@ static struct hak_thread *create_cache(void)
     thread->cache.window_base = hak_window_first.base;
     thread->cache.window_units = hak_window_first.units;
     thread->cache.window_map = hak_window_first.map;
+    hak_cache_reset(thread);
     if (last_made)
         last_made->next_made = thread;
     else
@@ -241,7 +242,6 @@ struct hak_thread *hak_pool_acquire(void)
         free_caches = thread->next_free;
     if (thread->state == HAK_CACHE_STALE)
         salvage(thread);
-    hak_cache_reset(thread);
     set_owner(thread);
     thread->state = HAK_CACHE_BOUND; /* before others see it on the heap's list */
     join_heap(thread, heap);
@@ -252,15 +252,11 @@ struct hak_thread *hak_pool_acquire(void)
 
 void hak_pool_release(struct hak_thread *thread)
 {
-    struct hak_heap *heap = thread->heap;
     hak_cache_empty(thread);
     hak_lock(&hak_pool_lock);
     leave_heap(thread);
     set_free(thread, HAK_CACHE_FREE);
-    bool deserted = hak_load(&heap->threads) == 0;
     hak_unlock(&hak_pool_lock);
-    if (deserted)
-        hak_heap_drain(heap);
 }
 
 void hak_pool_orphan_all(struct hak_thread *mine)
@@ -306,8 +302,7 @@ bool hak_pool_adopt_slab(struct hak_heap *heap, unsigned class)
         struct hak_heap *from = heaps[number];
         if (hak_load(&from->threads) || from == heap || !hak_lock_try(&from->lock))
             continue;
-        /* A depot must hold blocks of its own heap's slabs only.  Its last thread may be about to drain it, or may have
-         * been lost in a fork. */
+        /* A depot must hold blocks of its own heap's slabs only. */
         hak_heap_drain_locked(from);
         struct hak_slab *slab = hak_slab_pick(&from->lists[class]);
         if (slab) {

@@ -36,8 +36,8 @@ size_t hak_purge_settle(size_t slack);
 HAK_COLD void hak_purge_poll(const void *caller);
 /* The helper has to see whether it is still wanted. */
 void hak_helper_look(void);
-/* A thread has given up its cache: the helper leaves with the last. */
-void hak_helper_thread_left(void);
+/* A thread, the process's main one or another, has given up its cache: the helper leaves with the last. */
+void hak_helper_thread_left(bool main);
 /* At the start, so that the child of a vfork is told from its parent. */
 void hak_helper_in_process(void);
 /* In the child of a fork: there is no helper. */

@@ -21,12 +21,14 @@ __thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
 
 static pthread_key_t key;
 
-static void thread_exits(void *thread)
+static void thread_exits(void *cache)
 {
+    struct hak_thread *thread = cache;
+    bool main = thread->thread == thread->process;
     hak_tls.state = HAK_THREAD_EXITED;
     hak_tls.delta = 0;
     hak_pool_release(thread);
-    hak_helper_thread_left();
+    hak_helper_thread_left(main);
 }
 
 bool hak_thread_start(void)
