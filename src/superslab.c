@@ -102,9 +102,18 @@ static void relist(struct hak_super *super)
     list_add(super);
 }
 
-static size_t dirty_bytes(uint32_t mask)
+/* Where processors need not have an instruction for it, compilers call a function. */
+static unsigned bits_set(uint32_t mask)
 {
-    return (size_t)__builtin_popcount(mask) * HAK_UNIT;
+    mask -= mask >> 1 & 0x55555555;
+    mask = (mask & 0x33333333) + (mask >> 2 & 0x33333333);
+    mask = (mask + (mask >> 4)) & 0x0f0f0f0f;
+    return mask * 0x01010101 >> 24;
+}
+
+static size_t bytes_of(uint32_t mask)
+{
+    return mask ? bits_set(mask) * HAK_UNIT : 0;
 }
 
 static void enter(struct hak_slab *span, unsigned from, unsigned to, uint32_t first, uint32_t rest)
@@ -114,6 +123,14 @@ static void enter(struct hak_slab *span, unsigned from, unsigned to, uint32_t fi
         span[i].back = (uint8_t)i;
         hak_store(&map[i], i == 0 ? first : rest);
     }
+}
+
+/* What they know of where their span begins may stay. */
+static void leave(struct hak_slab *span, unsigned from, unsigned to)
+{
+    _Atomic uint32_t *map = hak_entry_at(span->super->window, span->base);
+    for (unsigned i = from; i < to; i++)
+        hak_store(&map[i], HAK_ENTRY_NONE);
 }
 
 /* Units that hold no memory, and will when those of `mask`, which are free, are used: a huge page comes as a whole. */
@@ -127,15 +144,15 @@ static void use_fresh(struct hak_super *super, uint32_t mask)
 {
     uint32_t fresh = fresh_units(super, mask);
     super->dirty |= fresh;
-    counts.free_dirty += dirty_bytes(fresh);
+    counts.free_dirty += bytes_of(fresh);
 }
 
 static void take(struct hak_super *super, uint32_t mask)
 {
     HAK_INVARIANT((super->free & mask) == mask);
-    counts.free -= dirty_bytes(mask);
-    counts.free_dirty -= dirty_bytes(super->dirty & mask);
-    counts.missed += dirty_bytes((super->purged | super->purged_before) & mask);
+    counts.free -= bytes_of(mask);
+    counts.free_dirty -= bytes_of(super->dirty & mask);
+    counts.missed += bytes_of((super->purged | super->purged_before) & mask);
     super->free &= ~mask;
     super->idle &= ~mask;
     super->purged &= ~mask;
@@ -149,8 +166,8 @@ static void give(struct hak_super *super, uint32_t mask, uint32_t clean)
     HAK_INVARIANT((super->free & mask) == 0);
     super->free |= mask;
     super->dirty = (super->dirty | mask) & ~clean;
-    counts.free += dirty_bytes(mask);
-    counts.free_dirty += dirty_bytes(mask & ~clean);
+    counts.free += bytes_of(mask);
+    counts.free_dirty += bytes_of(mask & ~clean);
     relist(super);
 }
 
@@ -178,7 +195,7 @@ static size_t purge(struct hak_super *super)
             continue;
         super->dirty &= ~mask;
         super->idle &= ~mask;
-        given += dirty_bytes(mask);
+        given += bytes_of(mask);
     }
     if (given && super->free != UINT32_MAX)
         break_up(super);
@@ -191,7 +208,7 @@ static size_t purge(struct hak_super *super)
 /* Gives up a wholly free superslab with its addresses, which others of the process may then have. */
 static size_t unmap(struct hak_super *super)
 {
-    size_t given = dirty_bytes(super->dirty);
+    size_t given = bytes_of(super->dirty);
     if (!hak_window_unmap(super))
         return purge(super);
     list_remove(super);
@@ -254,7 +271,7 @@ struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, 
     if (!super && grow())
         super = find(units, align, &start);
     uint32_t mask = super ? mask_of(units, start) : 0;
-    if (super && hak_limit_charge(dirty_bytes(fresh_units(super, mask)))) {
+    if (super && hak_limit_charge(bytes_of(fresh_units(super, mask)))) {
         *zero = (super->dirty & mask) == 0;
         use_fresh(super, mask);
         take(super, mask);
@@ -285,7 +302,7 @@ void hak_span_free(struct hak_slab *span)
 {
     struct hak_super *super = span->super;
     hak_lock(&hak_super_lock);
-    enter(span, 0, span->units, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
+    leave(span, 0, span->units);
     give(super, mask_of(span->units, (unsigned)(span - super->slabs)), 0);
     keep_bound(super);
     hak_unlock(&hak_super_lock);
@@ -298,12 +315,12 @@ bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest)
     bool done = true;
     hak_lock(&hak_super_lock);
     if (units < old) {
-        enter(span, units, old, HAK_ENTRY_NONE, HAK_ENTRY_NONE);
+        leave(span, units, old);
         give(super, mask_of(old - units, start + units), 0);
         keep_bound(super);
     } else if (units > old) {
         uint32_t mask = start + units <= HAK_SUPER_UNITS ? mask_of(units - old, start + old) : 0;
-        done = mask && (super->free & mask) == mask && hak_limit_charge(dirty_bytes(fresh_units(super, mask)));
+        done = mask && (super->free & mask) == mask && hak_limit_charge(bytes_of(fresh_units(super, mask)));
         if (done) {
             use_fresh(super, mask);
             take(super, mask);
@@ -339,7 +356,7 @@ size_t hak_super_purge(size_t keep)
 
 static unsigned free_units(const struct hak_super *super)
 {
-    return (unsigned)__builtin_popcount(super->free);
+    return bits_set(super->free);
 }
 
 /* The units of a chunk that are on their way back, `idle` before. */
@@ -417,8 +434,8 @@ static void batch_return(const struct batch *batch, const uint32_t clean[HAK_CHU
             continue;
         give(super, batch->out[i], clean[i]);
         super->purged = clean[i];
-        counts.purged += dirty_bytes(clean[i]);
-        hak_limit_release(dirty_bytes(clean[i]));
+        counts.purged += bytes_of(clean[i]);
+        hak_limit_release(bytes_of(clean[i]));
         if (super->free == UINT32_MAX && !super->dirty)
             mend(super);
         else
