@@ -65,6 +65,40 @@ def check(page):
     return checker
 
 
+class Rows(Checker):
+    """Collects the rows of a page's tables."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def handle_starttag(self, tag, attrs):
+        super().handle_starttag(tag, attrs)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if "tr" in self.stack and "svg" not in self.stack and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+def plain(words):
+    return words.replace("\\", "").replace("`", "").lower()
+
+
+def rows_of_page(page):
+    parser = Rows()
+    parser.feed(page)
+    return parser.rows
+
+
+def rows_of_markdown(text):
+    lines = (line for line in text.splitlines() if line.startswith("|"))
+    return [[cell.strip().strip("`*") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
 def seed_document():
     e, parts = replay.replay(
         os.path.join(FIXTURES, "seed-perf-stat.txt"), [os.path.join(FIXTURES, "seed-perf-report.txt")], 200000000
@@ -180,6 +214,34 @@ class Report(unittest.TestCase):
             for indicator in case["indicators"]:
                 self.assertIn(indicator["name"], page)
                 self.assertIn(indicator["value_text"], text)
+
+    def test_figures_of_json(self):
+        """the tables of the Markdown and of the page have, row by row, what JSON has (the page cuts long names)"""
+        for name, doc in self.documents():
+            doc = json.loads(json.dumps(doc))
+            wanted = [[c["name"], f"{c['value']:,.0f}"] for c in doc["counters"] if isinstance(c["value"], int)]
+            wanted += [
+                [str(f["rank"]), f["name"][:31], *(f"{100 * s:.2f} %" for s in f["shares"].values() if s is not None)]
+                for f in (doc["functions"] or {"rows": []})["rows"]
+                if f["group"] != "kernel"
+            ]
+            wanted += [[c["name"], f"{c['ratio']:.2f}", f"{c['page_faults']:,}"] for c in doc["comparison"]]
+            for case in doc["cases"]:
+                wanted += [[i["name"], i["threshold_text"], i["value_text"]] for i in case["indicators"]]
+            # The page has a chart of these.
+            budget = [[b["cause"], *(f"{100 * b[k]:.1f} %" for k in ("middle", "low", "high"))] for b in doc["budget"]]
+            for form, rows, rest in (
+                ("page", rows_of_page(webpage.render(doc)), []),
+                ("Markdown", rows_of_markdown(markdown.render(doc)), budget),
+            ):
+                for cells in wanted + rest:
+                    self.assertTrue(any(self.in_order(cells, row) for row in rows), f"{name}: no {cells} in the {form}")
+
+    @staticmethod
+    def in_order(cells, row):
+        """whether the cells of the row contain these, others left out"""
+        left = iter(row)
+        return all(any(wanted in plain(cell) for cell in left) for wanted in map(plain, cells))
 
     def test_partial(self):
         """an interrupted measurement says so"""
