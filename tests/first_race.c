@@ -195,11 +195,13 @@ static void run_all(void)
  * sanitizer has to set itself up first, the race is run in main and shows what it can.
  */
 #if !TEST_SANITIZER
+extern char **environ;
+
 static void before_constructors(int argc, char **argv, char **environment)
 {
     (void)argc;
     (void)argv;
-    (void)environment;
+    environ = environment; /* where test_scale() looks; libc has not set it yet */
     tap_watchdog(120);
     run_all();
 }

@@ -40,7 +40,7 @@ static inline void expect_double_free(void *block)
     expect("hakmem: double free of %p (block of %zu bytes)", block, hakmem_malloc_usable_size(block));
 }
 
-/* For small blocks whose slab is gone: which of its blocks the program has had is then not known any more. */
+/* For blocks whose slab is gone, or mapping long gone: which blocks the program had there is then not known any more. */
 static inline void or_expect_dead(const char *call, const void *block)
 {
     or_expect("hakmem: %s of %p, which is no block: freed before, or never allocated", call, block);
