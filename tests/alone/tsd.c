@@ -185,6 +185,10 @@ static void leave_unseen(void)
 static void ends_without_main(void)
 {
     int status = -1;
+    if (test_emulated()) {
+        tap_skip("a process ends with its last thread, which ended unseen", "with a helper here, the child may hang");
+        return;
+    }
     pid_t child = fork();
     if (child == 0)
         leave_unseen();
