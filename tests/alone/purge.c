@@ -7,7 +7,7 @@
  * Nothing is expected within a certain time: what is to come about is waited for, and only patience ends.
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* unshare, getdents64 */
+#define _GNU_SOURCE /* unshare, dirent64 */
 #endif
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -86,7 +87,7 @@ static int tasks(int helpers, int *last)
     char path[64], text[64], entries[8192] __attribute__((aligned(16)));
     int count = 0, folder = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ssize_t got;
-    while (folder >= 0 && (got = getdents64(folder, entries, sizeof entries)) > 0)
+    while (folder >= 0 && (got = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0)
         for (ssize_t at = 0; at < got; at += ((struct dirent64 *)(entries + at))->d_reclen) {
             int number = atoi(((struct dirent64 *)(entries + at))->d_name);
             snprintf(path, sizeof path, "/proc/self/task/%d/comm", number);
