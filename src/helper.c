@@ -239,16 +239,15 @@ void hak_purge_poll(const void *caller)
     case NONE:
         consider_start(caller);
         break;
-    case ASLEEP:
-        hak_store(&hak_purge_due, 0);
-        if (atomic_compare_exchange_strong(&state, &asleep, AWAKE))
-            hak_os_wake(&state, 1);
-        break;
     case REFUSED:
         make_pass();
         break;
     default:
+        /* Either it is about to look at what is free, or it sleeps by now: then what was just cleared was meant for it. */
         hak_store(&hak_purge_due, 0);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_compare_exchange_strong(&state, &asleep, AWAKE))
+            hak_os_wake(&state, 1);
         break;
     }
 }
