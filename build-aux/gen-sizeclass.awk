@@ -29,7 +29,7 @@ BEGIN {
     # Of the odd factors that sizes have: inverse_of[m] * m is 1 modulo 2^16.
     inverse_of[1] = 1; inverse_of[3] = 43691; inverse_of[5] = 52429; inverse_of[7] = 28087
     inverse_of[9] = 36409; inverse_of[11] = 35747; inverse_of[13] = 20165; inverse_of[15] = 61167
-    UNIT = 65536; SMALL_MAX = 32768
+    UNIT = 65536; SMALL_MAX = 32768; MAG_MOST = 128
     for (s = 16; s <= 128; s += 16)
         size[n++] = s
     for (base = 128; base < 131072; base *= 2)
@@ -44,7 +44,7 @@ BEGIN {
     print "#define HAK_CLASS_COUNT " n
     offset = 0
     for (c = 0; c < n; c++) {
-        max = int(65536 / size[c]); if (max > 128) max = 128; if (max < 1) max = 1
+        max = int(65536 / size[c]); if (max > MAG_MOST) max = MAG_MOST; if (max < 1) max = 1
         u = choose_units(size[c])
         # The slot below each stack holds NULL for ever: it is what an empty stack pops.
         two = power_of_two(size[c])
@@ -56,6 +56,7 @@ BEGIN {
                          u > 1 ? 0 : two - 1 + (odd > 1 ? 32768 : 0), capacity(size[c], u), offset + 1, max, u)
         offset += 2 * (max + 1)
     }
+    print "#define HAK_MAG_MOST " MAG_MOST
     print "#define HAK_MAG_SLOTS " offset
     print ""
     print "/* size, inverse (2^32 / size, rounded up), odd_inverse, last, never, capacity, mag_offset, mag_max, units */"

@@ -295,12 +295,51 @@ void hak_cache_send(struct hak_thread *thread, void *block, uint32_t entry)
 
 /* ---- everything ---- */
 
+/* Reports blocks that are there twice and closes the gaps: the last chance before they are somebody else's. */
+static unsigned drop_twice(void **blocks, unsigned count, unsigned class)
+{
+    uint16_t places[4 * HAK_MAG_MOST]; /* which block is there, counted from 1; by a hash of the address */
+    unsigned kept = 0, bits = 2;
+    while (1u << bits < 2 * count)
+        bits++;
+    memset(places, 0, sizeof *places << bits);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t at = (uint32_t)((uintptr_t)blocks[i] >> 4) * 0x9e3779b1u >> (32 - bits);
+        while (places[at] && blocks[places[at] - 1] != blocks[i])
+            at = (at + 1) & ((1u << bits) - 1);
+        if (HAK_UNLIKELY(places[at])) {
+            hak_report_double_free("free", blocks[i], hak_classes[class].size);
+            continue;
+        }
+        blocks[kept++] = blocks[i];
+        places[at] = (uint16_t)kept;
+    }
+    return kept;
+}
+
+static unsigned take_out(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, void **to)
+{
+    unsigned count = hak_mag_held(thread, class, stack);
+    void **base = hak_mag_base(thread, class, hak_load(stack));
+    memcpy(to, base, count * sizeof *base);
+    hak_store(stack, base);
+    return count;
+}
+
 void hak_cache_empty(struct hak_thread *thread)
 {
+    void *blocks[2 * HAK_MAG_MOST];
     flush_outbox(thread);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        keep_newest(thread, class, &thread->cache.mags[class].ready, 0);
-        keep_newest(thread, class, &thread->cache.mags[class].freed, 0);
+        struct hak_mag *mag = &thread->cache.mags[class];
+        unsigned count = take_out(thread, class, &mag->ready, blocks);
+        count += take_out(thread, class, &mag->freed, blocks + count);
+        if (count == 0)
+            continue;
+        mag->next = NULL;
+        atomic_thread_fence(memory_order_release); /* it seems empty while blocks are on the move */
+        count = drop_twice(blocks, check_freed(blocks, count, class), class);
+        hak_heap_give(thread->heap, class, blocks, count);
     }
     hak_cache_reset(thread);
 }

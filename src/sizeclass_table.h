@@ -4,6 +4,7 @@
 #define HAK_SIZECLASS_TABLE_H
 
 #define HAK_CLASS_COUNT 88
+#define HAK_MAG_MOST 128
 #define HAK_MAG_SLOTS 8986
 
 /* size, inverse (2^32 / size, rounded up), odd_inverse, last, never, capacity, mag_offset, mag_max, units */
