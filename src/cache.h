@@ -103,6 +103,16 @@ HAK_INLINE struct hak_cache *hak_cache_self(void)
     return (struct hak_cache *)((uintptr_t)&hak_cache_none + (uintptr_t)hak_tls.delta);
 }
 
+/* The page map entry of an address.  False if it is not in the first window, or the thread has no cache yet. */
+HAK_INLINE bool hak_cache_entry(const struct hak_cache *cache, const void *p, uint32_t *entry)
+{
+    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
+    if (HAK_UNLIKELY(unit >= cache->window_units))
+        return false;
+    *entry = hak_load(&cache->window_map[unit]);
+    return true;
+}
+
 /* Drops mag->next. */
 HAK_INLINE void hak_mag_pop(struct hak_mag *mag)
 {

@@ -71,12 +71,12 @@ HAK_INLINE bool hak_push(struct hak_mag *mag, void *block)
 HAK_INLINE void hak_free(void *p)
 {
     struct hak_cache *cache = hak_cache_self();
-    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
-    if (HAK_UNLIKELY(unit >= cache->window_units)) {
+    uint32_t entry;
+    if (HAK_UNLIKELY(!hak_cache_entry(cache, p, &entry))) {
         hak_free_slow(p);
         return;
     }
-    uint32_t place = hak_load(&cache->window_map[unit]) ^ cache->key;
+    uint32_t place = entry ^ cache->key;
     if (HAK_UNLIKELY(HAK_DEBUG || place >= sizeof cache->mags || !hak_push(hak_mag_at(cache, place), p)))
         hak_free_slow(p);
 }
@@ -86,13 +86,12 @@ HAK_INLINE void hak_free(void *p)
 HAK_INLINE void hak_free_sized(void *p, size_t size)
 {
     struct hak_cache *cache = hak_cache_self();
-    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
-    if (HAK_UNLIKELY(unit >= cache->window_units || size > HAK_SMALL_MAX)) {
+    uint32_t entry;
+    if (HAK_UNLIKELY(size > HAK_SMALL_MAX || !hak_cache_entry(cache, p, &entry))) {
         hak_free_sized_slow("free_sized", p, 1, size);
         return;
     }
     uint32_t place = hak_mag_by_size[(size + 15) / 16];
-    uint32_t entry = hak_load(&cache->window_map[unit]);
     if (HAK_UNLIKELY(HAK_DEBUG || entry != (cache->key | place) || !hak_push(hak_mag_at(cache, place), p)))
         hak_free_sized_slow("free_sized", p, 1, size);
 }

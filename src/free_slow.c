@@ -16,49 +16,40 @@ bool hak_is_libcs(const void *p)
     return HAK_UNLIKELY(hak_setting(force_libc)) && hak_entry_of(p) == HAK_ENTRY_NONE && !hak_huge_is_block(p);
 }
 
-static void free_block(const char *call, void *p, uint32_t entry)
+/* A small block: into its magazine, or the outbox if it is another heap's.  False, with nothing done, if it is the one
+ * that was freed last. */
+HAK_INLINE bool put_away(struct hak_thread *thread, void *p, uint32_t entry)
 {
     unsigned class = HAK_ENTRY_CLASS(entry);
+    struct hak_mag *mag = &thread->cache.mags[class];
+    if (HAK_ENTRY_OWNER(entry) != thread->heap->number)
+        hak_cache_send(thread, p, entry);
+    else if (HAK_UNLIKELY(hak_load(&mag->freed)[-1] == p))
+        return false;
+    else if (!hak_push(mag, p))
+        hak_cache_spill(thread, class, p);
+    return true;
+}
+
+static void free_block(const char *call, void *p, uint32_t entry)
+{
     if (!hak_debug_freed(call, p))
         return;
     struct hak_thread *thread = hak_thread_freeing();
-    if (HAK_UNLIKELY(!thread)) {
+    if (HAK_UNLIKELY(!thread))
         hak_deliver(&p, 1);
-        return;
-    }
-    if (HAK_ENTRY_OWNER(entry) != thread->heap->number) {
-        hak_cache_send(thread, p, entry);
-        return;
-    }
-    struct hak_mag *mag = &thread->cache.mags[class];
-    if (HAK_LIKELY(hak_push(mag, p)))
-        return;
-    if (HAK_UNLIKELY(hak_load(&mag->freed)[-1] == p)) {
-        hak_report_double_free(call, p, hak_classes[class].size);
-        return;
-    }
-    hak_cache_spill(thread, class, p);
+    else if (HAK_UNLIKELY(!put_away(thread, p, entry)))
+        hak_report_double_free(call, p, hak_classes[HAK_ENTRY_CLASS(entry)].size);
 }
 
 /* Most of what comes here from the hot path: a full magazine, and blocks of another heap.  False if it is neither. */
 static bool free_small(void *p)
 {
     struct hak_cache *cache = hak_cache_self();
-    struct hak_thread *thread = (struct hak_thread *)cache; /* if that is what it is */
-    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
-    if (HAK_DEBUG || unit >= cache->window_units)
-        return false;
-    uint32_t entry = hak_load(&cache->window_map[unit]);
-    unsigned class = HAK_ENTRY_CLASS(entry);
-    if (HAK_ENTRY_OWNER(entry) == 0)
-        return false;
-    if (entry != (cache->key | class * HAK_MAG_SIZE))
-        hak_cache_send(thread, p, entry);
-    else if (HAK_LIKELY(hak_load(&cache->mags[class].freed)[-1] != p))
-        hak_cache_spill(thread, class, p);
-    else
-        return false;
-    return true;
+    uint32_t entry;
+    /* Only a thread's own cache knows the window. */
+    return !HAK_DEBUG && hak_cache_entry(cache, p, &entry) && HAK_ENTRY_OWNER(entry) != 0 &&
+           put_away((struct hak_thread *)cache, p, entry);
 }
 
 HAK_INLINE void free_any(const char *call, void *p, const void *caller)

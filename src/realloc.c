@@ -60,10 +60,10 @@ size_t hak_usable_size(const char *call, void *p)
 HAK_INLINE bool stays(void *p, size_t size)
 {
     struct hak_cache *cache = hak_cache_self();
-    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
-    if (HAK_DEBUG || unit >= cache->window_units)
+    uint32_t entry;
+    if (HAK_DEBUG || !hak_cache_entry(cache, p, &entry))
         return false;
-    uint32_t place = hak_load(&cache->window_map[unit]) ^ cache->key;
+    uint32_t place = entry ^ cache->key;
     if (place >= sizeof cache->mags || size == 0)
         return false;
     unsigned class = place / HAK_MAG_SIZE;
