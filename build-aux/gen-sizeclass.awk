@@ -3,19 +3,18 @@
 #
 # Classes are 16 to 128 bytes in steps of 16, then eight to each doubling up to 128 KiB, so that rounding up wastes
 # less than 12.5 % of a request above 128 bytes.  A slab of a class is the fewest 64 KiB units (at most 8) that hold
-# eight blocks (four above 32 KiB) and lose no more than 1/32 to the tail; failing that, the number that loses least.
-# Each of the two stacks of a thread's magazine holds at most 128 blocks and about 64 KiB.
+# three blocks and lose no more than 1/16 to the tail; failing that, the number that loses least.
+# A thread's magazine holds at most 128 blocks and about 64 KiB.
 
 function capacity(size, units) { return int(units * UNIT / size) }
 function tail(size, units) { return units * UNIT - capacity(size, units) * size }
 
-function choose_units(size,    least, best, u) {
-    least = size > 32768 ? 4 : 8
+function choose_units(size,    best, u) {
     best = 0
     for (u = 1; u <= 8; u++) {
-        if (capacity(size, u) < least)
+        if (capacity(size, u) < 3)
             continue
-        if (tail(size, u) * 32 <= u * UNIT)
+        if (tail(size, u) * 16 <= u * UNIT)
             return u
         if (!best || tail(size, u) / u < tail(size, best) / best)
             best = u
@@ -23,12 +22,14 @@ function choose_units(size,    least, best, u) {
     return best
 }
 
-function power_of_two(n,    p) { for (p = 1; n % 2 == 0; p *= 2) n /= 2; return p }
+# What the offset of the last block that begins in the slab's first unit becomes, modulo 2^32, times the inverse.
+function last_product(size, units, inverse,    blocks) {
+    blocks = int((UNIT + size - 1) / size)
+    if (blocks > capacity(size, units)) blocks = capacity(size, units)
+    return (blocks - 1) * (inverse * size - 4294967296)
+}
 
 BEGIN {
-    # Of the odd factors that sizes have: inverse_of[m] * m is 1 modulo 2^16.
-    inverse_of[1] = 1; inverse_of[3] = 43691; inverse_of[5] = 52429; inverse_of[7] = 28087
-    inverse_of[9] = 36409; inverse_of[11] = 35747; inverse_of[13] = 20165; inverse_of[15] = 61167
     UNIT = 65536; SMALL_MAX = 32768; MAG_MOST = 128
     for (s = 16; s <= 128; s += 16)
         size[n++] = s
@@ -44,22 +45,18 @@ BEGIN {
     print "#define HAK_CLASS_COUNT " n
     offset = 0
     for (c = 0; c < n; c++) {
-        max = int(65536 / size[c]); if (max > MAG_MOST) max = MAG_MOST; if (max < 1) max = 1
+        max = int(65536 / size[c]); if (max > MAG_MOST) max = MAG_MOST; if (max < 2) max = 2
         u = choose_units(size[c])
-        # The slot below each stack holds NULL for ever: it is what an empty stack pops.
-        two = power_of_two(size[c])
-        odd = size[c] / two
-        # With an odd factor of 3 or more all products are less than 2^15; with 1 there is nothing to compare.
-        row[c] = sprintf("    {%6d, %9d, %5d, %5d, %5d, %4d, %5d, %3d, %d},", size[c],
-                         int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0),
-                         u > 1 ? 0 : inverse_of[odd], u > 1 ? 0 : odd > 1 ? (capacity(size[c], u) - 1) * two : 32767,
-                         u > 1 ? 0 : two - 1 + (odd > 1 ? 32768 : 0), capacity(size[c], u), offset + 1, max, u)
-        offset += 2 * (max + 1)
+        inverse = int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0)
+        row[c] = sprintf("    {%6d, %9d, %8d, %4d, %5d, %3d, %d, %d},", size[c], inverse,
+                         last_product(size[c], u, inverse), capacity(size[c], u), offset, max, u,
+                         u > 1 && UNIT % size[c] ? 1 : 0)
+        offset += max + 1
     }
     print "#define HAK_MAG_MOST " MAG_MOST
     print "#define HAK_MAG_SLOTS " offset
     print ""
-    print "/* size, inverse (2^32 / size, rounded up), odd_inverse, last, never, capacity, mag_offset, mag_max, units */"
+    print "/* size, inverse (2^32 / size, rounded up), last, capacity, mag_offset, mag_max, units, uneven */"
     print "#define HAK_CLASS_ROWS \\"
     for (c = 0; c < n; c++)
         print row[c] (c < n - 1 ? " \\" : "")

@@ -111,24 +111,20 @@ def heap_in_words(heap):
     )
 
 
-def stacks(thread):
-    """The class, the first slot and the number of blocks of each stack of free blocks that a thread has."""
+def magazines(thread):
+    """The class, the slot of the first block and the number of blocks of each magazine that a thread has."""
     classes = Library().hak_classes
     slots = int(thread["slots"].address)
     word = thread["slots"][0].type.sizeof
     for number in range(length(thread["cache"]["mags"])):
-        traits, mag = classes[number], thread["cache"]["mags"][number]
-        first = slots + int(traits["mag_offset"]) * word
-        second = first + (int(traits["mag_max"]) + 1) * word
-        for top in int(mag["ready"]), int(mag["freed"]):
-            base = first if top < second else second
-            yield number, base, (top - base) // word
+        base = slots + int(classes[number]["mag_offset"]) * word
+        yield number, base + word, (int(thread["cache"]["mags"][number]["top"]) - base) // word
 
 
 def thread_in_words(thread):
     classes = Library().hak_classes
     blocks = size = 0
-    for number, _, held in stacks(thread):
+    for number, _, held in magazines(thread):
         blocks += held
         size += held * int(classes[number]["size"])
     heap = f"heap {int(thread['heap']['number'])}" if int(thread["heap"]) else "no heap"
@@ -179,7 +175,7 @@ def where_it_waits(library, slab, index, block):
             if any(int(depot["blocks"][i]) == block for i in range(int(depot["count"]))):
                 return f"free in the depot of heap {int(heap['number'])}"
         for thread in linked(heap["threads_list"], "next_of_heap"):
-            for number, base, held in stacks(thread):
+            for number, base, held in magazines(thread):
                 if number == int(slab["class"]):
                     slots = gdb.Value(base).cast(thread["slots"][0].type.pointer())
                     if any(int(slots[i]) == block for i in range(held)):

@@ -30,12 +30,8 @@ static void note_pressure(void)
 /* From the calling thread's magazine, which is filled if need be. */
 HAK_INLINE void *alloc_from(struct hak_thread *thread, unsigned class)
 {
-    struct hak_mag *mag = &thread->cache.mags[class];
-    void *block = mag->next;
-    if (HAK_LIKELY(!block))
-        return hak_cache_refill(thread, class);
-    hak_mag_pop(mag); /* others may have been allocated when the thread got its cache */
-    return block;
+    void *block = hak_mag_pop(&thread->cache.mags[class]); /* others may have been allocated when the thread got it */
+    return block ? block : hak_cache_refill(thread, class);
 }
 
 /* By whatever way there is: the magazine, the commons; and once more after all that is free anywhere was given back to

@@ -15,7 +15,7 @@
 #include "report.h"
 #include "settings.h"
 
-#define ROOM_FIRST 4u                       /* blocks that each stack of a magazine may hold at first */
+#define ROOM_FIRST 8u                       /* blocks that a magazine may hold at first */
 #define BUDGET_LEAST ((size_t)64 << 10)      /* of the budget of all threads, each has at least this */
 #define OUTBOX_BYTES_MAX ((size_t)256 << 10) /* an outbox is delivered when it holds as much, however few blocks */
 #define BUCKETS 64u
@@ -31,122 +31,35 @@ static unsigned first_room(unsigned class)
 static void set_room(struct hak_thread *thread, unsigned class, unsigned room)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    thread->grown += 2 * ((size_t)room - thread->room[class]) * hak_classes[class].size;
-    thread->room[class] = (uint16_t)room;
-    mag->limit = hak_mag_base(thread, class, hak_load(&mag->freed)) + room;
+    thread->grown += ((size_t)room - mag->room) * mag->size;
+    mag->room = room;
+    mag->limit = hak_mag_base(thread, class) + room;
 }
 
 void hak_cache_reset(struct hak_thread *thread)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         struct hak_mag *mag = &thread->cache.mags[class];
-        void **first = thread->slots + hak_classes[class].mag_offset;
-        mag->next = NULL;
-        hak_store(&mag->ready, first);
-        hak_store(&mag->freed, first + hak_classes[class].mag_max + 1);
+        hak_store(&mag->top, hak_mag_base(thread, class));
+        mag->inverse = hak_classes[class].inverse;
+        mag->last = hak_classes[class].last;
+        mag->size = hak_classes[class].size;
         set_room(thread, class, first_room(class));
     }
     thread->grown = 0;
 }
 
-/* After the ready stack has changed other than by a pop. */
-static void set_next(struct hak_mag *mag)
-{
-    mag->next = hak_load(&mag->ready)[-1];
-}
-
-/*
- * hak_block_begins() for `count` >= 4 addresses at once, four at a time, in slabs of one unit.  The lower half of an
- * address is two lanes of 16 bits; the lowest one matters, and the other comes along, times 0.
- */
-typedef uint32_t four __attribute__((vector_size(16)));
-typedef uint16_t eight __attribute__((vector_size(16)));
-typedef int16_t eight_signed __attribute__((vector_size(16)));
-
-HAK_INLINE eight products_of_four(void *const *blocks, eight factors)
-{
-    four halves = {(uint32_t)(uintptr_t)blocks[0], (uint32_t)(uintptr_t)blocks[1], (uint32_t)(uintptr_t)blocks[2],
-                   (uint32_t)(uintptr_t)blocks[3]};
-    return (eight)halves * factors;
-}
-
-static bool all_begin_blocks(void *const *blocks, unsigned count, const struct hak_class *traits)
-{
-    eight factors = (eight)((four){0} + traits->odd_inverse);
-    eight_signed last = (eight_signed)((four){0} + (uint32_t)traits->last);
-    void *const *end = blocks + count - 4; /* the last three may be looked at twice */
-    eight all = products_of_four(end, factors), beyond = (eight)((eight_signed)all > last);
-    for (; blocks < end; blocks += 4) {
-        eight products = products_of_four(blocks, factors);
-        all |= products;
-        beyond |= (eight)((eight_signed)products > last);
-    }
-    union {
-        eight lanes;
-        uint64_t halves[2];
-    } any = {beyond | (all & (eight)((four){0} + traits->never))};
-    return (any.halves[0] | any.halves[1]) == 0;
-}
-
-/* Reports what is not the start of a block and closes the gaps. */
-HAK_COLD static unsigned drop_insides(void **blocks, unsigned from, unsigned count, unsigned class)
-{
-    unsigned kept = from;
-    for (unsigned i = from; i < count; i++)
-        if (hak_block_begins(blocks[i], class))
-            blocks[kept++] = blocks[i];
-        else
-            hak_report_inside("free", blocks[i]);
-    return kept;
-}
-
-/* A pointer to the middle of a block must not become anybody's block.  Returns how many are left. */
-static unsigned check_freed(void **blocks, unsigned count, unsigned class)
-{
-    const struct hak_class *traits = &hak_classes[class];
-    if (HAK_LIKELY(traits->units == 1 && count >= 4 && all_begin_blocks(blocks, count, traits)))
-        return count;
-    for (unsigned i = 0; i < count; i++)
-        if (HAK_UNLIKELY(!hak_block_begins(blocks[i], class)))
-            return drop_insides(blocks, i, count, class);
-    return count;
-}
-
-/* The stacks change places; the ready one is empty.  In between the blocks are nowhere; see the head of cache.h.
- * Returns how many are ready then. */
-static unsigned change_places(struct hak_thread *thread, unsigned class)
+/* Gives the `count` blocks that have been in the magazine the longest to the heap. */
+static void give_oldest(struct hak_thread *thread, unsigned class, unsigned count)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed), **base = hak_mag_base(thread, class, freed);
-    unsigned count = check_freed(base, (unsigned)(freed - base), class);
-    hak_store(&mag->freed, ready);
-    hak_store_release(&mag->ready, base + count);
-    mag->limit = ready + thread->room[class];
-    set_next(mag);
-    thread->busy[class] = true;
-    return count;
-}
-
-/* Gives the `count` blocks of a stack that have been there the longest to the heap. */
-static void give_oldest(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, unsigned count)
-{
-    void **top = hak_load(stack), **base = hak_mag_base(thread, class, top);
-    unsigned good = check_freed(base, count, class);
+    void **top = hak_load(&mag->top), **base = hak_mag_base(thread, class);
     /* It seems empty while blocks are on the move. */
-    hak_store(stack, base);
+    hak_store(&mag->top, base);
     atomic_thread_fence(memory_order_release);
-    if (HAK_LIKELY(good))
-        hak_heap_give(thread->heap, class, base, good);
-    memmove(base, base + count, (size_t)(top - base - count) * sizeof *base);
-    hak_store_release(stack, top - count);
-    set_next(&thread->cache.mags[class]);
-}
-
-static void keep_newest(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, unsigned keep)
-{
-    unsigned held = hak_mag_held(thread, class, stack);
-    if (held > keep)
-        give_oldest(thread, class, stack, held - keep);
+    hak_heap_give(thread->heap, class, base + 1, count);
+    memmove(base + 1, base + 1 + count, (size_t)(top - base - count) * sizeof *base);
+    hak_store_release(&mag->top, top - count);
 }
 
 /* Halves the room of another magazine that has grown, and has not been used up since this looked at it last. */
@@ -154,15 +67,15 @@ static void shrink_another(struct hak_thread *thread, unsigned class)
 {
     for (unsigned looks = 0; looks < SHRINK_LOOKS; looks++) {
         unsigned other = thread->cursor;
-        struct hak_mag *mag = &thread->cache.mags[other];
-        unsigned smaller = HAK_MAX(thread->room[other] / 2u, first_room(other));
+        unsigned room = thread->cache.mags[other].room, smaller = HAK_MAX(room / 2, first_room(other)), held;
         bool busy = thread->busy[other];
         thread->cursor = (other + 1) % HAK_CLASS_COUNT;
         thread->busy[other] = false;
-        if (busy || other == class || smaller == thread->room[other])
+        if (busy || other == class || smaller == room)
             continue;
-        keep_newest(thread, other, &mag->ready, smaller);
-        keep_newest(thread, other, &mag->freed, smaller);
+        held = hak_mag_held(thread, other);
+        if (held > smaller)
+            give_oldest(thread, other, held - smaller);
         set_room(thread, other, smaller);
         return;
     }
@@ -179,51 +92,51 @@ static size_t budget(void)
 /* Lets the magazine hold twice as much, if the budget allows. */
 static void grow(struct hak_thread *thread, unsigned class)
 {
-    unsigned room = thread->room[class], larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
+    unsigned room = thread->cache.mags[class].room, larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
     if (HAK_LIKELY(larger == room))
         return;
-    if (thread->grown + 2 * (larger - room) * (size_t)hak_classes[class].size <= budget())
+    if (thread->grown + (larger - room) * (size_t)hak_classes[class].size <= budget())
         set_room(thread, class, larger);
     else
         shrink_another(thread, class);
 }
 
+/* Half of what the magazine may hold: as many may be freed as taken before it has to come back. */
 void *hak_cache_refill(struct hak_thread *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    unsigned held = 0, room;
-    if (HAK_LIKELY(hak_mag_held(thread, class, &mag->freed)))
-        held = change_places(thread, class);
-    else
-        grow(thread, class);
-    /* Half full it will do: few blocks would be used up soon, and the stacks change places again and again. */
-    room = thread->room[class];
-    if (held * 2 < room) {
-        void **top = hak_load(&mag->ready);
-        unsigned got = hak_heap_get(thread->heap, class, top, room - held);
-        if (held + got == 0)
-            return NULL;
-        hak_store_release(&mag->ready, top + got);
-        set_next(mag);
-    }
-    void *block = mag->next;
-    hak_mag_pop(mag);
-    return block;
+    void **base = hak_mag_base(thread, class);
+    thread->busy[class] = true;
+    grow(thread, class);
+    unsigned got = hak_heap_get(thread->heap, class, base + 1, mag->room / 2);
+    hak_store_release(&mag->top, base + got);
+    return hak_mag_pop(mag);
+}
+
+/* A few blocks: worth a look while none of them has gone to the heap. */
+static bool holds(struct hak_thread *thread, unsigned class, const void *block)
+{
+    void *const *base = hak_mag_base(thread, class);
+    for (unsigned left = hak_mag_held(thread, class); left > 0; left--)
+        if (base[left] == block)
+            return true;
+    return false;
 }
 
 void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    if (hak_mag_held(thread, class, &mag->ready) == 0) {
-        change_places(thread, class);
-    } else {
-        grow(thread, class);
-        if (hak_load(&mag->freed) == mag->limit)
-            give_oldest(thread, class, &mag->freed, (thread->room[class] + 1u) / 2);
+    if (HAK_UNLIKELY(mag->room <= ROOM_FIRST && holds(thread, class, block))) {
+        hak_report_double_free("free", block, mag->size);
+        return;
     }
-    void **freed = hak_load(&mag->freed);
-    *freed = block;
-    hak_store_release(&mag->freed, freed + 1);
+    thread->busy[class] = true;
+    grow(thread, class);
+    if (hak_load(&mag->top) == mag->limit)
+        give_oldest(thread, class, (mag->room + 1) / 2);
+    void **top = hak_load(&mag->top);
+    top[1] = block;
+    hak_store_release(&mag->top, top + 1);
 }
 
 /* ---- the outbox ---- */
@@ -298,7 +211,7 @@ void hak_cache_send(struct hak_thread *thread, void *block, uint32_t entry)
 /* Reports blocks that are there twice and closes the gaps: the last chance before they are somebody else's. */
 static unsigned drop_twice(void **blocks, unsigned count, unsigned class)
 {
-    uint16_t places[4 * HAK_MAG_MOST]; /* which block is there, counted from 1; by a hash of the address */
+    uint16_t places[2 * HAK_MAG_MOST]; /* which block is there, counted from 1; by a hash of the address */
     unsigned kept = 0, bits = 2;
     while (1u << bits < 2 * count)
         bits++;
@@ -317,44 +230,27 @@ static unsigned drop_twice(void **blocks, unsigned count, unsigned class)
     return kept;
 }
 
-static unsigned take_out(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack, void **to)
-{
-    unsigned count = hak_mag_held(thread, class, stack);
-    void **base = hak_mag_base(thread, class, hak_load(stack));
-    memcpy(to, base, count * sizeof *base);
-    hak_store(stack, base);
-    return count;
-}
-
 void hak_cache_empty(struct hak_thread *thread)
 {
-    void *blocks[2 * HAK_MAG_MOST];
+    void *blocks[HAK_MAG_MOST];
     flush_outbox(thread);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        struct hak_mag *mag = &thread->cache.mags[class];
-        unsigned count = take_out(thread, class, &mag->ready, blocks);
-        count += take_out(thread, class, &mag->freed, blocks + count);
+        void **base = hak_mag_base(thread, class);
+        unsigned count = hak_mag_held(thread, class);
         if (count == 0)
             continue;
-        mag->next = NULL;
+        memcpy(blocks, base + 1, count * sizeof *blocks);
+        hak_store(&thread->cache.mags[class].top, base);
         atomic_thread_fence(memory_order_release); /* it seems empty while blocks are on the move */
-        count = drop_twice(blocks, check_freed(blocks, count, class), class);
-        hak_heap_give(thread->heap, class, blocks, count);
+        hak_heap_give(thread->heap, class, blocks, drop_twice(blocks, count, class));
     }
     hak_cache_reset(thread);
-}
-
-static void salvage(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack)
-{
-    hak_deliver(hak_mag_base(thread, class, hak_load(stack)), hak_mag_held(thread, class, stack));
 }
 
 void hak_cache_salvage(struct hak_thread *thread)
 {
     flush_outbox(thread);
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        salvage(thread, class, &thread->cache.mags[class].ready);
-        salvage(thread, class, &thread->cache.mags[class].freed);
-    }
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+        hak_deliver(hak_mag_base(thread, class) + 1, hak_mag_held(thread, class));
     hak_cache_reset(thread);
 }

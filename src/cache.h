@@ -13,21 +13,19 @@
 #include "thread.h"
 
 /*
- * Free blocks of one class, of slabs that the thread's heap owns, in two stacks in the thread's slots: malloc pops from
- * one, free pushes on the other, and when the one is empty or the other full they change places.  With a single stack
- * the processor would have to wait, at each malloc, for the address of the slot that the free before it has written,
- * which is known only once the page map has answered; or guess, and be wrong when both are of the same class.
- *   base(i) = slots + mag_offset + i * (mag_max + 1), for i = 0 and 1
- *   ready and freed each lie in base(i) .. base(i) + mag_max for an i, and for different ones but while they change
- *   base(i)[-1] is NULL for ever; base(i)[0 .. ready or freed) are the blocks
- *   freed <= limit = base(i) + the thread's room for the class <= base(i) + mag_max
- *   next = ready[-1], so that malloc has its result by one load from an address that is known early
+ * Free blocks of one class, of slabs that the thread's heap owns: a stack in the thread's slots, the block freed last on
+ * top, which is the next that malloc hands out.
+ *   base = slots + mag_offset; *base is NULL for ever, and what an empty magazine pops
+ *   base <= top <= limit = base + room, and room <= mag_max
+ *   base[1] to *top are the blocks, each of which begins where a block does: free looks before it pushes
+ *   inverse, last and size are the class's, so that all that is needed is in one cache line
  */
 struct hak_mag {
-    void *next;             /* the block that malloc takes next, or NULL */
-    _Atomic(void **) ready; /* one beyond it */
-    _Atomic(void **) freed; /* where free puts the next block */
-    void **limit;           /* where it cannot */
+    _Atomic(void **) top; /* the block that malloc takes next */
+    void **limit;         /* free pushes no more when top is there */
+    uint32_t inverse, last;
+    uint32_t size;
+    uint32_t room; /* changes as the class is used, within the thread's budget */
 };
 
 _Static_assert(sizeof(struct hak_mag) == HAK_MAG_SIZE, "hak_mag_by_size and page map entries count in these");
@@ -60,11 +58,9 @@ enum hak_cache_state {
 struct hak_thread {
     struct hak_cache cache; /* first, so that one pointer leads to both */
     struct hak_heap *heap;  /* the one it allocates from; others may share it */
-    size_t grown;           /* bytes by which magazines' limits exceed their first values */
+    size_t grown;           /* bytes by which magazines' rooms exceed their first values */
     unsigned cursor;        /* the class whose magazine is next asked to shrink */
-    bool busy[HAK_CLASS_COUNT]; /* the stacks of the magazine have changed places since it was last asked */
-    /* What either stack of a magazine may hold now; changes as the class is used, within the thread's budget. */
-    uint16_t room[HAK_CLASS_COUNT];
+    bool busy[HAK_CLASS_COUNT]; /* the magazine has run empty or full since it was last asked */
     struct hak_outbox outbox;
     void *slots[HAK_MAG_SLOTS];
 
@@ -86,7 +82,7 @@ extern struct hak_cache hak_cache_none;
 void *hak_cache_refill(struct hak_thread *thread, unsigned class);
 /* The magazine is full: makes room and pushes the block. */
 void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block);
-/* A block of another heap that the thread has freed, and its page map entry. */
+/* A block of another heap that the thread has freed, found to begin where it should, and its page map entry. */
 void hak_cache_send(struct hak_thread *thread, void *block, uint32_t entry);
 /* Delivers the outbox and gives all magazines' blocks back to the heap. */
 void hak_cache_empty(struct hak_thread *thread);
@@ -113,26 +109,37 @@ HAK_INLINE bool hak_cache_entry(const struct hak_cache *cache, const void *p, ui
     return true;
 }
 
-/* Drops mag->next. */
-HAK_INLINE void hak_mag_pop(struct hak_mag *mag)
+/* The slot below a magazine's lowest block. */
+HAK_INLINE void **hak_mag_base(struct hak_thread *thread, unsigned class)
 {
-    void **ready = hak_load(&mag->ready) - 1;
-    mag->next = ready[-1];
-    hak_store(&mag->ready, ready);
+    return thread->slots + hak_classes[class].mag_offset;
 }
 
-/* The bottom of the stack that the pointer into it belongs to. */
-HAK_INLINE void **hak_mag_base(struct hak_thread *thread, unsigned class, void **top)
+/* How many blocks a magazine holds. */
+HAK_INLINE unsigned hak_mag_held(struct hak_thread *thread, unsigned class)
 {
-    void **first = thread->slots + hak_classes[class].mag_offset, **second = first + hak_classes[class].mag_max + 1;
-    return top < second ? first : second;
+    return (unsigned)(hak_load_acquire(&thread->cache.mags[class].top) - hak_mag_base(thread, class));
 }
 
-/* How many blocks the stack holds that the pointer into it belongs to. */
-HAK_INLINE unsigned hak_mag_held(struct hak_thread *thread, unsigned class, _Atomic(void **) *top)
+/* NULL if the magazine is empty. */
+HAK_INLINE void *hak_mag_pop(struct hak_mag *mag)
 {
-    void **at = hak_load_acquire(top);
-    return (unsigned)(at - hak_mag_base(thread, class, at));
+    void **top = hak_load(&mag->top), *block = *top;
+    if (HAK_LIKELY(block))
+        hak_store(&mag->top, top - 1);
+    return block;
+}
+
+/* A block that begins where one of the class does.  False, with nothing done, if the magazine is full or the block on
+ * top is the very same: then it was freed twice in a row. */
+HAK_INLINE bool hak_mag_push(struct hak_mag *mag, void *block)
+{
+    void **top = hak_load(&mag->top);
+    if (HAK_UNLIKELY(top == mag->limit || *top == block))
+        return false;
+    top[1] = block;
+    hak_store_release(&mag->top, top + 1);
+    return true;
 }
 
 #endif

@@ -20,20 +20,15 @@ HAK_INLINE struct hak_mag *hak_mag_at(struct hak_cache *cache, size_t place)
 }
 
 /*
- * Two branches.  To the result: the class's place (two bytes), the thread's delta, the block; then the top of the stack
- * and the slot below it, and two stores.  An empty stack's next block is the NULL below its base.  NULL if the thread
- * has no block at hand.
+ * Two branches.  To the result: the class's place (two bytes), the thread's delta, the magazine's top, the block there;
+ * and one store.  An empty magazine's top is a slot that holds NULL.  NULL if the thread has no block at hand.
  */
 HAK_INLINE void *hak_pop(size_t size)
 {
     if (HAK_UNLIKELY(size > HAK_SMALL_MAX))
         return NULL;
-    struct hak_mag *mag = hak_mag_at(hak_cache_self(), hak_mag_by_size[(size + 15) / 16]);
-    void *block = mag->next;
-    if (HAK_UNLIKELY(!block))
-        return NULL;
-    hak_mag_pop(mag);
-    return hak_debug_allocated(block);
+    void *block = hak_mag_pop(hak_mag_at(hak_cache_self(), hak_mag_by_size[(size + 15) / 16]));
+    return HAK_LIKELY(block) ? hak_debug_allocated(block) : NULL;
 }
 
 HAK_INLINE void *hak_malloc(size_t size)
@@ -51,22 +46,17 @@ HAK_INLINE void *hak_calloc(size_t count, size_t size)
     return HAK_LIKELY(block) ? memset(block, 0, bytes) : hak_calloc_slow(bytes);
 }
 
-/* Pushes a block that is known to be this thread's own.  False, with nothing done, if there is no room or the block
- * pushed before is the very same: then it was freed twice in a row. */
-HAK_INLINE bool hak_push(struct hak_mag *mag, void *block)
+/* Pushes a pointer into a slab of the thread's own.  False, with nothing done, if it is no block, and where
+ * hak_mag_push() says so. */
+HAK_INLINE bool hak_push(struct hak_mag *mag, void *p)
 {
-    void **top = hak_load(&mag->freed);
-    if (HAK_UNLIKELY(top == mag->limit || top[-1] == block))
-        return false;
-    *top = block;
-    hak_store_release(&mag->freed, top + 1);
-    return true;
+    return HAK_LIKELY(hak_begins(p, mag->inverse, mag->last)) && hak_mag_push(mag, p);
 }
 
 /*
- * Four branches; loads: the thread's delta, the window's base and size, the map's address, the entry, the key, the
- * magazine's freed stack and limit, the topmost block; two stores, the slot and the stack's top.  NULL, large, huge,
- * foreign and other threads' pointers leave by the second branch at the latest.
+ * Five branches; loads: the thread's delta, the window's base and size, the map's address, the entry, the key, the
+ * magazine's four fields, the topmost block; two stores, the slot and the magazine's top.  NULL, large, huge, foreign
+ * and other threads' pointers leave by the second branch at the latest.
  */
 HAK_INLINE void hak_free(void *p)
 {

@@ -24,9 +24,9 @@ HAK_INLINE bool put_away(struct hak_thread *thread, void *p, uint32_t entry)
     struct hak_mag *mag = &thread->cache.mags[class];
     if (HAK_ENTRY_OWNER(entry) != thread->heap->number)
         hak_cache_send(thread, p, entry);
-    else if (HAK_UNLIKELY(hak_load(&mag->freed)[-1] == p))
+    else if (HAK_UNLIKELY(*hak_load(&mag->top) == p))
         return false;
-    else if (!hak_push(mag, p))
+    else if (!hak_mag_push(mag, p))
         hak_cache_spill(thread, class, p);
     return true;
 }
@@ -35,6 +35,10 @@ static void free_block(const char *call, void *p, uint32_t entry)
 {
     if (!hak_debug_freed(call, p))
         return;
+    if (HAK_UNLIKELY(!hak_block_begins(p, entry))) {
+        hak_report_inside(call, p);
+        return;
+    }
     struct hak_thread *thread = hak_thread_freeing();
     if (HAK_UNLIKELY(!thread))
         hak_deliver(&p, 1);
@@ -42,14 +46,15 @@ static void free_block(const char *call, void *p, uint32_t entry)
         hak_report_double_free(call, p, hak_classes[HAK_ENTRY_CLASS(entry)].size);
 }
 
-/* Most of what comes here from the hot path: a full magazine, and blocks of another heap.  False if it is neither. */
+/* Most of what comes here from the hot path: a full magazine, blocks of another heap, and those in an inner unit of a
+ * slab.  False if it is none of these. */
 static bool free_small(void *p)
 {
     struct hak_cache *cache = hak_cache_self();
     uint32_t entry;
     /* Only a thread's own cache knows the window. */
     return !HAK_DEBUG && hak_cache_entry(cache, p, &entry) && HAK_ENTRY_OWNER(entry) != 0 &&
-           put_away((struct hak_thread *)cache, p, entry);
+           HAK_LIKELY(hak_block_begins(p, entry)) && put_away((struct hak_thread *)cache, p, entry);
 }
 
 HAK_INLINE void free_any(const char *call, void *p, const void *caller)

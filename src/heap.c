@@ -64,7 +64,7 @@ static void put_in_slab(struct hak_heap *heap, unsigned class, void *block)
 /* A block that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
 static void put(struct hak_heap *heap, unsigned class, void *block)
 {
-    if (HAK_LIKELY(hak_entry_of(block) == HAK_ENTRY(heap->number, class)))
+    if (HAK_LIKELY((hak_entry_of(block) & ~HAK_ENTRY_INNER) == HAK_ENTRY(heap->number, class)))
         put_in_slab(heap, class, block);
     else
         hak_report_double_free("free", block, size_of(class));
@@ -253,8 +253,6 @@ static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **
         uint8_t class = (uint8_t)HAK_ENTRY_CLASS(entry);
         if (HAK_UNLIKELY(HAK_ENTRY_OWNER(entry) != heap->number)) {
             blocks[others++] = blocks[i];
-        } else if (HAK_UNLIKELY(!hak_block_begins(blocks[i], class))) {
-            hak_report_inside("free", blocks[i]);
         } else {
             mine[all] = blocks[i];
             class_of[all++] = class;

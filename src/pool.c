@@ -22,9 +22,9 @@
 struct hak_lock hak_pool_lock = HAK_LOCK_INIT(HAK_RANK_POOL);
 struct hak_heap *hak_commons;
 
-/* Magazines that are empty at their top (the NULL below) and full at once. */
-static void *no_slots[2];
-#define NONE_1 {NULL, &no_slots[1], &no_slots[1], &no_slots[1]}
+/* Magazines that are empty and full at once. */
+static void *no_slot;
+#define NONE_1 {&no_slot, &no_slot, 0, 0, 0, 0}
 #define NONE_8 NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1
 struct hak_cache hak_cache_none HAK_ALIGNED(HAK_LINE) = {
     .mags = {NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8},
@@ -279,7 +279,7 @@ static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_h
     hak_slab_unlist(slab, &from->lists[class]);
     slab->owner = to->number;
     for (unsigned i = 0; i < slab->units; i++)
-        hak_store(&map[i], entry);
+        hak_store(&map[i], i == 0 ? entry : hak_entry_of_rest(entry));
     hak_store_release(&from->moved, hak_load(&from->moved) + 1); /* after the entries: see hak_heap_receive() */
     hak_slab_enlist(slab, &to->lists[class]);
     from->slab_bytes -= slab->free * (size_t)hak_classes[class].size;

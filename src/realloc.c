@@ -42,7 +42,7 @@ HAK_INLINE enum kind kind_of(const char *call, void *p, size_t *usable)
         return kind_of_big(call, p, entry, usable);
     if (!hak_debug_used(call, p))
         return NONE;
-    if (HAK_UNLIKELY(!hak_block_begins(p, class)))
+    if (HAK_UNLIKELY(!hak_block_begins(p, entry)))
         return kind_of_inside(call, p);
     *usable = hak_classes[class].size;
     return SMALL;
@@ -66,8 +66,8 @@ HAK_INLINE bool stays(void *p, size_t size)
     uint32_t place = entry ^ cache->key;
     if (place >= sizeof cache->mags || size == 0)
         return false;
-    unsigned class = place / HAK_MAG_SIZE;
-    return hak_keeps_in_place(hak_classes[class].size, size) && HAK_LIKELY(hak_block_begins(p, class));
+    const struct hak_mag *mag = hak_mag_at(cache, place);
+    return hak_keeps_in_place(mag->size, size) && HAK_LIKELY(hak_begins(p, mag->inverse, mag->last));
 }
 
 static void *move(void *p, size_t usable, size_t size)

@@ -4,7 +4,7 @@
  *
  * Invariants, checked by tests/check_sizeclass.c: sizes ascend, are multiples of 16 and waste less than 12.5 % of a
  * request above 128 bytes; capacity * size fits in units * 64 KiB; for every block index i < capacity,
- * (i * size * inverse) >> 32 == i.
+ * (i * size * inverse) >> 32 == i; and hak_begins() is true of an offset below 64 KiB exactly if it begins a block.
  */
 #ifndef HAK_SIZECLASS_H
 #define HAK_SIZECLASS_H
@@ -19,15 +19,24 @@
 struct hak_class {
     uint32_t size;    /* of a block, in bytes */
     uint32_t inverse; /* ceil(2^32 / size): turns an offset into a block index by one multiplication */
-    /* For hak_block_begins(), where a slab is one unit: the size is an odd number times a power of two. */
-    uint16_t odd_inverse; /* of the odd number, modulo 2^16 */
-    int16_t last;         /* the last block's number times the power of two; the greatest number if the odd one is 1 */
-    uint16_t never;       /* the power of two less one, and the sign if the odd number is not 1 */
-    uint16_t capacity;    /* blocks in a slab */
-    uint16_t mag_offset;  /* where the class's magazine begins among a thread's slots; the slot below is NULL */
-    uint16_t mag_max;     /* the most blocks that each of its two stacks may hold */
-    uint8_t units;        /* 64 KiB units in a slab */
+    uint32_t last;    /* for hak_begins(): what the last block that begins in the first unit comes to */
+    uint16_t capacity;   /* blocks in a slab */
+    uint16_t mag_offset; /* where the class's magazine begins among a thread's slots */
+    uint16_t mag_max;    /* the most blocks that it may hold */
+    uint8_t units;       /* 64 KiB units in a slab */
+    bool uneven;         /* blocks begin at other offsets in the slab's other units than in its first */
 };
+
+/*
+ * Whether an address in the first unit of a slab, or in any if the class is not uneven, begins a block: by a class's
+ * inverse and last.  An offset times ceil(2^32 / size) is, modulo 2^32, a small number for multiples of the size, the
+ * number of the block times what the rounding up made of size * inverse; and greater than that of any block for all
+ * else (D. Lemire, O. Kaser and N. Kurz, "Faster Remainder by Direct Computation", 2019).
+ */
+HAK_INLINE bool hak_begins(const void *p, uint32_t inverse, uint32_t last)
+{
+    return (uint32_t)(uint16_t)(uintptr_t)p * inverse <= last;
+}
 
 extern const struct hak_class hak_classes[HAK_CLASS_COUNT] __attribute__((visibility("hidden")));
 extern const uint16_t hak_mag_by_size[HAK_SMALL_MAX / 16 + 1] __attribute__((visibility("hidden")));

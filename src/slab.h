@@ -62,22 +62,14 @@ HAK_INLINE bool hak_slab_index(const struct hak_slab *slab, const void *p, unsig
     return *index * (uint64_t)class->size == offset && *index < slab->capacity;
 }
 
-/*
- * Whether a block of the class begins at the address, which the page map says is in such a slab.  One of one unit begins
- * where the unit does, so its state need not be looked at: the offset is the address's last 16 bits.  Times the inverse
- * of the size's odd factor, modulo 2^16, it is a multiple of the size's power of two, and at most that of the last
- * block, if it begins a block, and only then (Granlund and Montgomery, "Division by Invariant Integers using
- * Multiplication", 1994, section 9).  If the odd factor is 1 every multiple will do; else the products of blocks are
- * below 2^15, so that a comparison of signed numbers serves all, which is what processors have for many at once.
- */
-HAK_INLINE bool hak_block_begins(const void *p, unsigned class)
+/* Whether a block begins at the address, whose page map entry is that of a slab. */
+HAK_INLINE bool hak_block_begins(const void *p, uint32_t entry)
 {
-    const struct hak_class *traits = &hak_classes[class];
+    const struct hak_class *traits = &hak_classes[HAK_ENTRY_CLASS(entry)];
     unsigned index;
-    if (HAK_UNLIKELY(traits->units > 1))
+    if (HAK_UNLIKELY(entry & HAK_ENTRY_INNER))
         return hak_slab_index(hak_slab_of(p), p, &index);
-    uint16_t product = (uint16_t)((uint32_t)(uintptr_t)p * traits->odd_inverse);
-    return (product & traits->never) == 0 && (int16_t)product <= traits->last;
+    return hak_begins(p, traits->inverse, traits->last);
 }
 
 #endif

@@ -7,24 +7,19 @@
 
 #include "os.h"
 
-/* How many blocks a stack of the thread's magazine holds.  Its pointers count from where the thread's structure is. */
-static size_t held(const struct hak_thread *thread, const struct hak_thread *at, unsigned class,
-                   const _Atomic(void **) *stack)
+/* How many blocks the thread's magazine holds.  Its pointers count from where the thread's structure is. */
+static size_t held(const struct hak_thread *thread, const struct hak_thread *at, unsigned class)
 {
     const struct hak_class *traits = &hak_classes[class];
-    size_t offset = (uintptr_t)hak_load_acquire(stack) - ((uintptr_t)at + offsetof(struct hak_thread, slots));
-    size_t place = offset / sizeof *thread->slots - traits->mag_offset, other = traits->mag_max + (size_t)1;
-    if (place >= other)
-        place -= other;
+    uintptr_t top = (uintptr_t)hak_load_acquire(&thread->cache.mags[class].top);
+    size_t place = (top - (uintptr_t)at - offsetof(struct hak_thread, slots)) / sizeof *thread->slots - traits->mag_offset;
     return place <= traits->mag_max ? place : 0; /* beyond: a copy of what was changing */
 }
 
 static void add_magazines(const struct hak_thread *thread, const struct hak_thread *at, struct hak_usage *usage)
 {
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        const struct hak_mag *mag = &thread->cache.mags[class];
-        usage->classes[class].magazine += held(thread, at, class, &mag->ready) + held(thread, at, class, &mag->freed);
-    }
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+        usage->classes[class].magazine += held(thread, at, class);
 }
 
 /* The class of a block if it is of the heap of this number, or of any if that is 0; else a number beyond all. */
@@ -37,24 +32,16 @@ static unsigned class_for(struct hak_view *view, const void *block, uint32_t num
 }
 
 /* The same for a thread that was lost in a fork: its heap's slabs may have gone to other heaps since. */
-static void add_stale_stack(struct hak_view *view, const struct hak_thread *thread, const struct hak_thread *at,
-                            const _Atomic(void **) *stack, unsigned class, uint32_t number, struct hak_usage *usage)
-{
-    size_t count = held(thread, at, class, stack);
-    size_t end = ((uintptr_t)hak_load(stack) - (uintptr_t)at - offsetof(struct hak_thread, slots)) / sizeof(void *);
-    for (size_t i = 0; i < count; i++) {
-        unsigned found = class_for(view, thread->slots[end - count + i], number);
-        if (found < HAK_CLASS_COUNT)
-            usage->classes[found].magazine++;
-    }
-}
-
 static void add_stale(struct hak_view *view, const struct hak_thread *thread, const struct hak_thread *at,
                       uint32_t number, struct hak_usage *usage)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        add_stale_stack(view, thread, at, &thread->cache.mags[class].ready, class, number, usage);
-        add_stale_stack(view, thread, at, &thread->cache.mags[class].freed, class, number, usage);
+        void *const *base = thread->slots + hak_classes[class].mag_offset;
+        for (size_t left = held(thread, at, class); left > 0; left--) {
+            unsigned found = class_for(view, base[left], number);
+            if (found < HAK_CLASS_COUNT)
+                usage->classes[found].magazine++;
+        }
     }
 }
 

@@ -26,8 +26,9 @@ static void check_slab(const struct hak_slab *slab, const struct hak_heap *heap,
     HAK_REQUIRE(slab->capacity == hak_classes[class].capacity && slab->units == hak_classes[class].units);
     HAK_REQUIRE(bits_set(slab) == slab->free);
     const _Atomic uint32_t *map = hak_entry_at(slab->super->window, slab->base);
+    uint32_t entry = HAK_ENTRY(heap->number, class);
     for (unsigned i = 0; i < slab->units; i++) {
-        HAK_REQUIRE(hak_load(&map[i]) == HAK_ENTRY(heap->number, class));
+        HAK_REQUIRE(hak_load(&map[i]) == (i == 0 ? entry : hak_entry_of_rest(entry)));
         HAK_REQUIRE(slab[i].back == i);
         HAK_REQUIRE((slab->super->free >> (slab + i - slab->super->slabs) & 1) == 0);
     }
@@ -61,23 +62,15 @@ static void check_blocks(const struct hak_heap *heap, unsigned class, void *cons
     }
 }
 
-static void check_stack(struct hak_thread *thread, unsigned class, _Atomic(void **) *stack)
-{
-    void **base = hak_mag_base(thread, class, hak_load(stack));
-    unsigned held = hak_mag_held(thread, class, stack);
-    HAK_REQUIRE(base[-1] == NULL && held <= hak_classes[class].mag_max);
-    check_blocks(thread->heap, class, base, held);
-}
-
 static void check_magazine(struct hak_thread *thread, unsigned class)
 {
-    struct hak_mag *mag = &thread->cache.mags[class];
-    void **ready = hak_load(&mag->ready), **freed = hak_load(&mag->freed);
-    HAK_REQUIRE(hak_mag_base(thread, class, ready) != hak_mag_base(thread, class, freed));
-    HAK_REQUIRE(mag->limit == hak_mag_base(thread, class, freed) + thread->room[class] && freed <= mag->limit);
-    HAK_REQUIRE(mag->next == ready[-1]);
-    check_stack(thread, class, &mag->ready);
-    check_stack(thread, class, &mag->freed);
+    const struct hak_mag *mag = &thread->cache.mags[class];
+    void **base = hak_mag_base(thread, class);
+    HAK_REQUIRE(*base == NULL && mag->limit == base + mag->room);
+    HAK_REQUIRE(mag->room <= hak_classes[class].mag_max && hak_load(&mag->top) <= mag->limit);
+    HAK_REQUIRE(mag->inverse == hak_classes[class].inverse && mag->last == hak_classes[class].last);
+    HAK_REQUIRE(mag->size == hak_classes[class].size);
+    check_blocks(thread->heap, class, base + 1, hak_mag_held(thread, class));
 }
 
 static void check_heap(struct hak_heap *heap)

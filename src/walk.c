@@ -35,16 +35,15 @@ static void mark(struct copy *copy, const void *block)
 }
 
 /*
- * A stack or an outbox of a thread that may be at work.  Whatever is read, even from a slot that changes meanwhile,
+ * A magazine or an outbox of a thread that may be at work.  Whatever is read, even from a slot that changes meanwhile,
  * is a block that was free since the walk began: a live one that stays live is never hidden by it.  The compiler's
  * thread sanitizer is told so.
  */
-__attribute__((noinline, no_sanitize("thread"))) static void mark_stack(struct copy *copy, struct hak_thread *thread,
-                                                                        _Atomic(void **) *stack)
+__attribute__((noinline, no_sanitize("thread"))) static void mark_magazine(struct copy *copy, struct hak_thread *thread)
 {
-    void *const volatile *top = hak_load_acquire(stack);
-    for (void *const volatile *at = hak_mag_base(thread, copy->class, (void **)top); at < top; at++)
-        mark(copy, *at);
+    void *const volatile *base = hak_mag_base(thread, copy->class);
+    for (unsigned left = hak_mag_held(thread, copy->class); left > 0; left--)
+        mark(copy, base[left]);
 }
 
 __attribute__((noinline, no_sanitize("thread"))) static void mark_outbox(struct copy *copy, struct hak_thread *thread)
@@ -70,10 +69,8 @@ static void copy_slab(struct copy *copy, const struct hak_slab *slab, struct hak
         for (; thread; thread = thread->next_of_heap) {
             mark_outbox(copy, thread);
             /* The slab may have had another heap when a thread was lost in a fork. */
-            if (thread->heap == heap || thread->state == HAK_CACHE_STALE) {
-                mark_stack(copy, thread, &thread->cache.mags[slab->class].ready);
-                mark_stack(copy, thread, &thread->cache.mags[slab->class].freed);
-            }
+            if (thread->heap == heap || thread->state == HAK_CACHE_STALE)
+                mark_magazine(copy, thread);
         }
     }
 }

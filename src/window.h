@@ -91,16 +91,27 @@ struct hak_window {
     bool reserved;
 };
 
-/* Page map entries: the owner's number above, the class below, times the size of a magazine, so that an entry leads to
- * the magazine without a shift.  No heap has the number 0. */
+/*
+ * Page map entries: the owner's number above, the class below, times the size of a magazine, so that an entry leads to
+ * the magazine without a shift.  No heap has the number 0.  In an uneven class the entries of a slab's units but the
+ * first have HAK_ENTRY_INNER as well, which makes them another's in the eyes of the hot paths: those know only how
+ * blocks lie in a first unit.
+ */
 #define HAK_CLASS_LARGE 0x7eu  /* in place of a class: a large block's span */
 #define HAK_CLASS_INSIDE 0x7du
 #define HAK_ENTRY_CLASS(entry) (((entry) & 0xfffu) / HAK_MAG_SIZE)
-#define HAK_ENTRY_OWNER(entry) ((entry) >> 12)
-#define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 12 | (class) * HAK_MAG_SIZE)
+#define HAK_ENTRY_INNER 0x1000u
+#define HAK_ENTRY_OWNER(entry) ((entry) >> 13)
+#define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 13 | (class) * HAK_MAG_SIZE)
 #define HAK_ENTRY_NONE 0u
 #define HAK_ENTRY_LARGE HAK_ENTRY(0, HAK_CLASS_LARGE)   /* its first unit */
 #define HAK_ENTRY_INSIDE HAK_ENTRY(0, HAK_CLASS_INSIDE) /* any other unit of it */
+
+/* The entries of a slab's units behind the first. */
+HAK_INLINE uint32_t hak_entry_of_rest(uint32_t first)
+{
+    return hak_classes[HAK_ENTRY_CLASS(first)].uneven ? first | HAK_ENTRY_INNER : first;
+}
 
 #pragma GCC visibility push(hidden)
 extern struct hak_window hak_window_first;

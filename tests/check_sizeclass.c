@@ -83,6 +83,20 @@ START_TEST(test_inverse_finds_every_block)
 }
 END_TEST
 
+/* Of all addresses in a unit the hot paths accept those where a block begins, and no other: in the first unit, and if the
+ * class is not uneven in each. */
+START_TEST(test_only_blocks_begin)
+{
+    const struct hak_class *class = &hak_classes[_i];
+    for (size_t unit = 0; unit < (class->uneven ? 1 : class->units); unit++)
+        for (size_t at = unit * UNIT; at < (unit + 1) * UNIT; at++) {
+            bool begins = at % class->size == 0 && at / class->size < class->capacity;
+            NEED(hak_begins((const void *)(0x7f0000000000 + at), class->inverse, class->last) == begins,
+                 "class %d: offset %zu", _i, at);
+        }
+}
+END_TEST
+
 START_TEST(test_capacity_is_what_fits)
 {
     const struct hak_class *class = &hak_classes[_i];
@@ -154,6 +168,7 @@ int main(void)
     tcase_add_test(tcase, test_table_and_arithmetic_agree);
     tcase_add_test(tcase, test_every_size_gets_its_class);
     tcase_add_loop_test(tcase, test_inverse_finds_every_block, 0, HAK_CLASS_COUNT);
+    tcase_add_loop_test(tcase, test_only_blocks_begin, 0, HAK_CLASS_COUNT);
     tcase_add_loop_test(tcase, test_capacity_is_what_fits, 0, HAK_CLASS_COUNT);
     tcase = suite_case(suite, "slabs", 60);
     tcase_add_loop_test(tcase, test_slabs_fill_exactly, 0, HAK_CLASS_COUNT);

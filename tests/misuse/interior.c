@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* interior.c - a pointer into a block is freed: found at the flush for blocks of slabs, at once for larger ones. */
+/* interior.c - a pointer into a block is freed: found at once. */
 #include "misuse.h"
 
 static void announce_by(int which, const char *call, char *block, size_t offset)
@@ -15,7 +15,6 @@ static void near_start(size_t size)
     char *block = hakmem_malloc(size);
     announce("free", block, 16);
     hakmem_free(launder(block + 16));
-    hakmem_malloc_trim(0);
 }
 
 static void misaligned(size_t size)
@@ -23,7 +22,6 @@ static void misaligned(size_t size)
     char *block = hakmem_malloc(size);
     announce("free", block, 1);
     hakmem_free(launder(block + 1));
-    hakmem_malloc_trim(0);
 }
 
 static void near_end(size_t size)
@@ -32,7 +30,6 @@ static void near_end(size_t size)
     size_t last = hakmem_malloc_usable_size(block) - 1;
     announce("free", block, last);
     hakmem_free(launder(block + last));
-    hakmem_malloc_trim(0);
 }
 
 static void at_page(size_t size)
@@ -41,7 +38,6 @@ static void at_page(size_t size)
     size_t offset = 4096 - (uintptr_t)block % 4096;
     announce("free", block, offset);
     hakmem_free(launder(block + offset));
-    hakmem_malloc_trim(0);
 }
 
 /* A block that lies many superslabs behind its start. */
@@ -64,16 +60,13 @@ static void in_another_thread(size_t size)
     char *block = hakmem_malloc(size);
     announce("free", block, 16);
     in_thread(free_it, block + 16);
-    hakmem_malloc_trim(0);
 }
 
 static void by_realloc(size_t size)
 {
     char *block = hakmem_malloc(size);
     announce("realloc", block, 16);
-    announce_by(1, "free", block, 16); /* the freeing half of it, if it is found at the flush */
     (void)!hakmem_realloc(launder(block + 16), size * 2);
-    hakmem_malloc_trim(0);
 }
 
 static void by_usable_size(size_t size)
