@@ -245,17 +245,20 @@ static size_t stuck_unmap(void)
 static struct mapping cache_remove(unsigned i)
 {
     struct mapping mapping = cache[i];
-    memmove(&cache[i], &cache[i + 1], (--cache_used - i) * sizeof *cache);
+    if (i < --cache_used)
+        memmove(&cache[i], &cache[i + 1], (cache_used - i) * sizeof *cache);
     cache_idle -= i < cache_idle;
     counts.cached -= mapping.size;
     return mapping;
 }
 
-/* From the smallest cached mapping that suffices; what is more than a quarter too much of it stays in the cache.  Size
- * 0 if there is none. */
+/* The last one that was freed if it is of that size, or from the smallest cached mapping that suffices; what is more than
+ * a quarter too much of it stays in the cache.  Size 0 if there is none. */
 static struct mapping cache_take(size_t size, size_t align)
 {
     unsigned best = CACHE_ENTRIES;
+    if (cache_used && cache[cache_used - 1].size == size && ((uintptr_t)cache[cache_used - 1].at & (align - 1)) == 0)
+        return cache_remove(cache_used - 1);
     for (unsigned i = 0; i < cache_used; i++)
         if (cache[i].size >= size && ((uintptr_t)cache[i].at & (align - 1)) == 0 &&
             (best == CACHE_ENTRIES || cache[i].size < cache[best].size))
@@ -298,27 +301,24 @@ static size_t cache_drop(void)
     return out.size;
 }
 
-/* Keeps a freed mapping; what has to make room for it is unmapped, the oldest first.  Takes and releases the lock. */
-static void cache_put(struct mapping mapping)
+/* Keeps a freed mapping; what has to make room for it is unmapped, the oldest first.  Under the lock, which it may
+ * release and take again.  False if it was not kept. */
+static bool cache_put(struct mapping mapping)
 {
-    hak_lock(&hak_huge_lock);
-    while (!cache_has_room(mapping.size) && cache_used) {
+    while (HAK_UNLIKELY(!cache_has_room(mapping.size)) && cache_used) {
         cache_refused += cache[0].size;
         cache_drop();
     }
-    bool kept = cache_has_room(mapping.size);
-    if (kept) {
-        cache[cache_used++] = mapping;
-        counts.cached += mapping.size;
-        if (counts.cached > hak_load(&hak_huge_settled))
-            hak_store(&hak_purge_due, 1);
-    } else {
+    if (HAK_UNLIKELY(!cache_has_room(mapping.size))) {
         counts.purged += mapping.size;
         cache_refused += mapping.size;
+        return false;
     }
-    hak_unlock(&hak_huge_lock);
-    if (!kept)
-        unmap(mapping);
+    cache[cache_used++] = mapping;
+    counts.cached += mapping.size;
+    if (counts.cached > hak_load(&hak_huge_settled))
+        hak_store(&hak_purge_due, 1);
+    return true;
 }
 
 size_t hak_huge_purge(size_t keep)
@@ -451,8 +451,10 @@ void hak_huge_free(const char *call, void *p)
     remember(mapping);
     counts.blocks--;
     counts.bytes -= mapping.size;
+    bool kept = cache_put(mapping);
     hak_unlock(&hak_huge_lock);
-    cache_put(mapping);
+    if (!kept)
+        unmap(mapping);
 }
 
 size_t hak_huge_usable(const char *call, const void *p)

@@ -26,8 +26,6 @@ struct hak_huge_counts {
 extern struct hak_lock hak_huge_lock;
 /* With more bytes cached than this, hak_purge_due is set. */
 extern _Atomic size_t hak_huge_settled;
-/* Live large blocks, and the bytes in them. */
-extern _Atomic size_t hak_large_blocks, hak_large_bytes;
 
 /* For HAK_MEDIUM_MAX < size or align > HAK_UNIT; align is a power of two.  *zero tells whether the block is known to
  * read as zero.  NULL when memory is out. */

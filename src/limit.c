@@ -27,6 +27,8 @@ static void note_held(size_t held)
 bool hak_limit_charge(size_t bytes)
 {
     size_t held = hak_load(&hak_limit_held), limit = hak_load(&hard);
+    if (bytes == 0)
+        return true;
     do
         if (HAK_UNLIKELY(held > limit || bytes > limit - held))
             return false;
@@ -43,7 +45,8 @@ void hak_limit_add(size_t bytes)
 
 void hak_limit_release(size_t bytes)
 {
-    hak_sub(&hak_limit_held, bytes);
+    if (bytes)
+        hak_sub(&hak_limit_held, bytes);
 }
 
 static size_t bytes_of(uint64_t setting)

@@ -17,11 +17,8 @@ void hak_lock_wait(struct hak_lock *lock)
     if (hak_tls.fork == HAK_FORK_HOLDS)
         return;
     for (int i = 0; i < SPINS; i++) {
-        uint32_t expected = 0;
         hak_os_pause();
-        if (hak_load(&lock->state) == 0 &&
-            atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
-                                                    memory_order_relaxed))
+        if (hak_load(&lock->state) == 0 && hak_lock_take(lock))
             return;
     }
     while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0)

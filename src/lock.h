@@ -43,11 +43,21 @@ void hak_rank_released(const struct hak_lock *lock);
 
 #pragma GCC visibility pop
 
-HAK_INLINE bool hak_lock_try(struct hak_lock *lock)
+/* Without a check of ranks.  A thread that is alone cannot be held up by another. */
+HAK_INLINE bool hak_lock_take(struct hak_lock *lock)
 {
     uint32_t expected = 0;
-    bool taken = atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
-                                                         memory_order_relaxed);
+    if (HAK_ALONE && hak_load(&lock->state) == 0) {
+        hak_store(&lock->state, 1);
+        return true;
+    }
+    return atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+HAK_INLINE bool hak_lock_try(struct hak_lock *lock)
+{
+    bool taken = hak_lock_take(lock);
     if (HAK_DEBUG && taken)
         hak_rank_taken(lock, false);
     return taken;
@@ -55,11 +65,9 @@ HAK_INLINE bool hak_lock_try(struct hak_lock *lock)
 
 HAK_INLINE void hak_lock(struct hak_lock *lock)
 {
-    uint32_t expected = 0;
     if (HAK_DEBUG)
         hak_rank_taken(lock, true);
-    if (HAK_UNLIKELY(!atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
-                                                              memory_order_relaxed)))
+    if (HAK_UNLIKELY(!hak_lock_take(lock)))
         hak_lock_wait(lock);
 }
 
@@ -69,7 +77,9 @@ HAK_INLINE void hak_unlock(struct hak_lock *lock)
         hak_rank_released(lock);
     if (HAK_UNLIKELY(hak_tls.fork == HAK_FORK_HOLDS))
         return;
-    if (HAK_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
+    if (HAK_ALONE)
+        hak_store(&lock->state, 0);
+    else if (HAK_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
         hak_lock_wake(lock);
 }
 

@@ -19,8 +19,6 @@ void hak_root_start(void)
     root.super = hak_super_counts_at();
     root.huge = hak_huge_counts_at();
     root.os = &hak_os_counts;
-    root.large_blocks = &hak_large_blocks;
-    root.large_bytes = &hak_large_bytes;
     root.own_bytes = &hak_meta_held;
     hak_store_release(&root.self, &root);
 }

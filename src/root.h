@@ -41,7 +41,7 @@ struct hak_root {
     const struct hak_super_counts *super;
     const struct hak_huge_counts *huge;
     const struct hak_os_counts *os;
-    const _Atomic size_t *large_blocks, *large_bytes, *own_bytes;
+    const _Atomic size_t *own_bytes;
     _Atomic(const struct hak_root *) self;
 };
 

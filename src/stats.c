@@ -77,8 +77,6 @@ static uint32_t entry_of(struct hak_view *view, const void *block)
 static bool read_counts(struct hak_counts *counts, enum hak_patience patience)
 {
     *counts = (struct hak_counts){
-        .large_blocks = hak_load(&hak_large_blocks),
-        .large_bytes = hak_load(&hak_large_bytes),
         .own_bytes = hak_load(&hak_meta_held),
         .mapped = hak_load(&hak_os_counts.mapped),
         .mapped_peak = hak_load(&hak_os_counts.mapped_peak),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * superslab.c - which units of which superslab are free.  Owns the lists of superslabs and their masks, guarded by
- * hak_super_lock (HAK_RANK_SUPER).  Calls window.h and os.h.
+ * superslab.c - which units of which superslab are free.  Owns the lists of superslabs and their masks, and the spans
+ * that are kept, guarded by hak_super_lock (HAK_RANK_SUPER).  Calls window.h and os.h.
  *
  * Superslabs are on lists by the length of their longest run of free units, and a request takes from the list with
  * the shortest run that suffices: superslabs that are almost full are filled up, and those that are almost empty are
@@ -30,6 +30,13 @@ static struct hak_super *by_run[HAK_SUPER_UNITS + 1];
 static uint64_t runs_present; /* bit n: by_run[n] is not empty */
 static struct hak_super *unmapped;    /* linked through `next` */
 static struct hak_super_counts counts;
+
+/* By length: a large block's span that was freed lately, and whether hak_super_decay() has seen it there.  Its units are
+ * free and dirty to all that counts, but are not its superslab's to give to anybody else. */
+#define KEPT_UNITS 16u
+#define KEPT_SHARE 64u /* no span longer than this part of what free memory may be kept */
+static struct hak_slab *kept[KEPT_UNITS + 1];
+static bool kept_before[KEPT_UNITS + 1];
 
 void hak_super_start(void)
 {
@@ -262,22 +269,95 @@ static struct hak_super *find(unsigned units, unsigned align, unsigned *start)
     return NULL;
 }
 
-struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero)
+/* ---- spans ---- */
+
+static void free_span(struct hak_slab *span)
 {
-    struct hak_slab *span = NULL;
+    leave(span, 0, span->units);
+    give(span->super, mask_of(span->units, (unsigned)(span - span->super->slabs)), 0);
+}
+
+/* Takes it out of `kept`. */
+static struct hak_slab *unkeep(unsigned units)
+{
+    struct hak_slab *span = kept[units];
+    kept[units] = NULL;
+    counts.kept -= units * HAK_UNIT;
+    counts.free -= units * HAK_UNIT;
+    counts.free_dirty -= units * HAK_UNIT;
+    return span;
+}
+
+/* Puts it there, in the place of the one before: what was used last is warm. */
+static void keep(struct hak_slab *span)
+{
+    unsigned units = span->units;
+    if (units > KEPT_UNITS || units * HAK_UNIT > hak_super_keep() / KEPT_SHARE) {
+        free_span(span);
+        return;
+    }
+    if (kept[units])
+        free_span(unkeep(units));
+    kept[units] = span;
+    kept_before[units] = false;
+    counts.kept += units * HAK_UNIT;
+    counts.free += units * HAK_UNIT;
+    counts.free_dirty += units * HAK_UNIT;
+}
+
+/* False if there was none. */
+static bool keep_none(void)
+{
+    bool any = counts.kept > 0;
+    for (unsigned units = 0; units <= KEPT_UNITS && counts.kept; units++)
+        if (kept[units])
+            free_span(unkeep(units));
+    return any;
+}
+
+static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero)
+{
     unsigned start;
-    hak_lock(&hak_super_lock);
     struct hak_super *super = find(units, align, &start);
+    if (!super && (keep_none() || grow()))
+        super = find(units, align, &start);
     if (!super && grow())
         super = find(units, align, &start);
     uint32_t mask = super ? mask_of(units, start) : 0;
-    if (super && hak_limit_charge(bytes_of(fresh_units(super, mask)))) {
-        *zero = (super->dirty & mask) == 0;
-        use_fresh(super, mask);
-        take(super, mask);
-        span = &super->slabs[start];
-        span->units = (uint8_t)units;
-        enter(span, 0, units, first, rest);
+    if (!super || !hak_limit_charge(bytes_of(fresh_units(super, mask))))
+        return NULL;
+    *zero = (super->dirty & mask) == 0;
+    use_fresh(super, mask);
+    take(super, mask);
+    struct hak_slab *span = &super->slabs[start];
+    span->units = (uint8_t)units;
+    enter(span, 0, units, first, rest);
+    return span;
+}
+
+struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero)
+{
+    hak_lock(&hak_super_lock);
+    struct hak_slab *span = alloc_span(units, align, first, rest, zero);
+    hak_unlock(&hak_super_lock);
+    return span;
+}
+
+struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero)
+{
+    hak_lock(&hak_super_lock);
+    struct hak_slab *span = units <= KEPT_UNITS ? kept[units] : NULL;
+    if (span && ((size_t)(span - span->super->slabs) & (align - 1)) == 0) {
+        unkeep(units);
+        hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_LARGE);
+        *zero = false;
+    } else {
+        span = alloc_span(units, align, HAK_ENTRY_LARGE, HAK_ENTRY_INSIDE, zero);
+    }
+    if (span) {
+        span->class = HAK_CLASS_LARGE; /* what report.c knows it by when it is gone */
+        counts.large_blocks++;
+        counts.large_bytes += units * HAK_UNIT;
     }
     hak_unlock(&hak_super_lock);
     return span;
@@ -302,13 +382,29 @@ void hak_span_free(struct hak_slab *span)
 {
     struct hak_super *super = span->super;
     hak_lock(&hak_super_lock);
-    leave(span, 0, span->units);
-    give(super, mask_of(span->units, (unsigned)(span - super->slabs)), 0);
+    free_span(span);
     keep_bound(super);
     hak_unlock(&hak_super_lock);
 }
 
-bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest)
+bool hak_span_free_large(struct hak_slab *span)
+{
+    struct hak_super *super = span->super;
+    _Atomic uint32_t *entry = hak_entry_at(super->window, span->base);
+    hak_lock(&hak_super_lock);
+    bool live = hak_load(entry) == HAK_ENTRY_LARGE;
+    if (live) {
+        hak_store(entry, HAK_ENTRY_INSIDE);
+        counts.large_blocks--;
+        counts.large_bytes -= span->units * HAK_UNIT;
+        keep(span);
+        keep_bound(super);
+    }
+    hak_unlock(&hak_super_lock);
+    return live;
+}
+
+bool hak_span_resize_large(struct hak_slab *span, unsigned units)
 {
     struct hak_super *super = span->super;
     unsigned start = (unsigned)(span - super->slabs), old = span->units;
@@ -324,11 +420,13 @@ bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest)
         if (done) {
             use_fresh(super, mask);
             take(super, mask);
-            enter(span, old, units, rest, rest);
+            enter(span, old, units, HAK_ENTRY_INSIDE, HAK_ENTRY_INSIDE);
         }
     }
-    if (done)
+    if (done) {
         span->units = (uint8_t)units;
+        counts.large_bytes += ((size_t)units - old) * HAK_UNIT;
+    }
     hak_unlock(&hak_super_lock);
     return done;
 }
@@ -337,6 +435,7 @@ size_t hak_super_purge(size_t keep)
 {
     size_t given = 0;
     hak_lock(&hak_super_lock);
+    keep_none();
     for (struct hak_super *super = by_run[HAK_SUPER_UNITS], *next; super && counts.free > keep; super = next) {
         next = super->next;
         given += unmap(super);
@@ -357,6 +456,21 @@ size_t hak_super_purge(size_t keep)
 static unsigned free_units(const struct hak_super *super)
 {
     return bits_set(super->free);
+}
+
+/* Spans that were kept at the last call, too, are as idle as units that were free. */
+static void decay_kept(void)
+{
+    hak_lock(&hak_super_lock);
+    for (unsigned units = 0; units <= KEPT_UNITS; units++) {
+        if (kept[units] && kept_before[units]) {
+            struct hak_slab *span = unkeep(units);
+            free_span(span);
+            span->super->idle |= mask_of(units, (unsigned)(span - span->super->slabs));
+        }
+        kept_before[units] = true;
+    }
+    hak_unlock(&hak_super_lock);
 }
 
 /* The units of a chunk that are on their way back, `idle` before. */
@@ -448,6 +562,7 @@ static void batch_return(const struct batch *batch, const uint32_t clean[HAK_CHU
 size_t hak_super_decay(void)
 {
     size_t given = 0;
+    decay_kept();
     for (struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
         for (size_t i = 0; i * HAK_CHUNK_SUPERS < window->supers; i++) {
             struct batch batch = {.chunk = hak_load_acquire(&window->chunks[i])};

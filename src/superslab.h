@@ -10,7 +10,9 @@
 
 struct hak_super_counts {
     size_t mapped;     /* bytes of superslabs held from the kernel */
-    size_t free;       /* bytes of them in free units */
+    size_t large_blocks, large_bytes; /* live large blocks, and the bytes of their spans */
+    size_t free;       /* bytes in free units, and in spans that are kept */
+    size_t kept;       /* bytes of these in such spans */
     size_t free_dirty; /* bytes of these that hold memory */
     size_t purged;     /* bytes given back so far */
     size_t missed;     /* bytes of these that were used again soon after, so far */
@@ -34,8 +36,14 @@ extern _Atomic uint32_t hak_purge_in_background;
  * `rest`.  *zero tells whether its memory is known to read as zero.  NULL when memory is out. */
 struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero);
 void hak_span_free(struct hak_slab *span);
-/* Resizes a span where it is.  False if what follows it is in use. */
-bool hak_span_resize(struct hak_slab *span, unsigned units, uint32_t rest);
+
+/* The same for a large block's span, whose entries are HAK_ENTRY_LARGE and HAK_ENTRY_INSIDE.  The last of each length
+ * that was freed is kept as it is, its entries all HAK_ENTRY_INSIDE, for the next block of that length. */
+struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero);
+/* False, with nothing done, if it is free already. */
+bool hak_span_free_large(struct hak_slab *span);
+/* Resizes it where it is.  False if what follows it is in use. */
+bool hak_span_resize_large(struct hak_slab *span, unsigned units);
 /* Gives the memory of free units back to the kernel, but for `keep` bytes, and the addresses of superslabs that are
  * free as a whole; returns the bytes given back. */
 size_t hak_super_purge(size_t keep);

@@ -21,7 +21,7 @@
 struct hak_counts {
     struct hak_super_counts super;
     struct hak_huge_counts huge;
-    size_t large_blocks, large_bytes, own_bytes, mapped, mapped_peak, want_huge, resident;
+    size_t own_bytes, mapped, mapped_peak, want_huge, resident;
     size_t calls[8]; /* by enum hak_os_kind */
 };
 

@@ -97,7 +97,12 @@ static void check_heap(struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-static void check_super(const struct hak_super *super)
+/* What superslabs hold, added up; those that were given up with their addresses count as free. */
+struct sums {
+    size_t bytes, free;
+};
+
+static void check_super(const struct hak_super *super, struct sums *sums)
 {
     const _Atomic uint32_t *map = hak_entry_at(super->window, super->base);
     unsigned run = 0;
@@ -109,15 +114,17 @@ static void check_super(const struct hak_super *super)
     HAK_REQUIRE(((uintptr_t)super->base & (HAK_SUPER - 1)) == 0);
     for (unsigned i = 0; i < HAK_SUPER_UNITS; i++)
         HAK_REQUIRE((super->free >> i & 1) == (hak_load(&map[i]) == HAK_ENTRY_NONE));
+    sums->bytes += HAK_SUPER;
+    sums->free += (size_t)__builtin_popcount(super->free) * HAK_UNIT;
 }
 
-static void check_window(const struct hak_window *window)
+static void check_window(const struct hak_window *window, struct sums *sums)
 {
     for (size_t i = 0; i < window->next_super; i++) {
         const struct hak_chunk *chunk = hak_load(&window->chunks[i / HAK_CHUNK_SUPERS]);
         const struct hak_super *super = &chunk->supers[i % HAK_CHUNK_SUPERS];
         if (super->base)
-            check_super(super);
+            check_super(super, sums);
     }
 }
 
@@ -129,8 +136,11 @@ void hak_verify(void)
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         check_heap(hak_heap_numbered(number));
     hak_lock(&hak_super_lock);
+    const struct hak_super_counts *counts = hak_super_counts_at();
+    struct sums sums = {0};
     for (const struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
-        check_window(window);
+        check_window(window, &sums);
+    HAK_REQUIRE(sums.free - (sums.bytes - counts->mapped) + counts->kept == counts->free);
     hak_unlock(&hak_super_lock);
     hak_unlock(&hak_purge_lock);
 }

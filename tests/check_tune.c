@@ -330,7 +330,7 @@ static void check_magazines(const char *empty, const char *full)
     size_t small = kept_at_hand(64);
     set(full);
     size_t large = kept_at_hand(64);
-    ck_assert_msg(small < 2048 && large > 8192, "%zu and %zu bytes", small, large);
+    ck_assert_msg(small < 2048 && large > 4096, "%zu and %zu bytes", small, large);
 }
 
 START_TEST(magazine_budget_bounds)

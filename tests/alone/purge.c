@@ -260,16 +260,20 @@ static void large_and_huge(void)
     verify_heap();
 }
 
-/* The cache of mappings by itself, which holds less than is worth a thread. */
-static void huge_behind_small(void)
+/* What is kept of larger blocks by itself, which is less than is worth a thread. */
+static void behind_small(size_t bytes, size_t least, size_t most)
 {
     size_t before = resident_at_first();
     release_all(0, fill(0, 32 * TEST_MIB, 16, 2000));
     need_return(before, before + 32 * TEST_MIB, 3 * TEST_MIB);
-    size_t end = fill(0, 12 * TEST_MIB, 2 * TEST_MIB, 3 * TEST_MIB), peak = resident_bytes();
+    size_t end = fill(0, bytes, least, most), peak = resident_bytes();
     release_all(0, end);
     need_return(before, peak, 3 * TEST_MIB);
+    verify_heap();
 }
+
+static void large_behind_small(void) { behind_small(16 * TEST_MIB, 200 * TEST_KIB, TEST_MIB); }
+static void huge_behind_small(void) { behind_small(12 * TEST_MIB, 2 * TEST_MIB, 3 * TEST_MIB); }
 
 /* ---- holes -------------------------------------------------------------------------------------------------- */
 
@@ -604,6 +608,7 @@ int main(void)
     run_case("what another thread freed comes back while its owners sleep", freed_by_another);
     run_case("what a thread freed itself comes back while it sleeps", freed_by_itself);
     run_case("large and huge blocks come back", large_and_huge);
+    run_case("a few large blocks come back behind many small ones", large_behind_small);
     run_case("a few huge blocks come back behind many small ones", huge_behind_small);
     run_case("pages in slabs that are in use come back", holes);
     run_case("malloc_trim gives back pages in slabs that are in use", trim_in_slabs);

@@ -210,8 +210,6 @@ static void copy_counts(struct process *process)
         !copy_stable(process->pid, &counts->huge, process->root.huge, sizeof counts->huge) ||
         !copy_stable(process->pid, &os, process->root.os, sizeof os))
         die(1, "process %d has ended", (int)process->pid);
-    counts->large_blocks = number_at(process, process->root.large_blocks);
-    counts->large_bytes = number_at(process, process->root.large_bytes);
     counts->own_bytes = number_at(process, process->root.own_bytes);
     counts->mapped = hak_load(&os.mapped);
     counts->mapped_peak = hak_load(&os.mapped_peak);
