@@ -4,7 +4,7 @@
 # Classes are 16 to 128 bytes in steps of 16, then eight to each doubling up to 128 KiB, so that rounding up wastes
 # less than 12.5 % of a request above 128 bytes.  A slab of a class is the fewest 64 KiB units (at most 8) that hold
 # three blocks and lose no more than 1/16 to the tail; failing that, the number that loses least.
-# A thread's magazine holds at most 128 blocks and about 64 KiB.
+# A thread's magazine holds at most 128 blocks and about 64 KiB, of blocks above 2 KiB about 32 KiB, or one.
 
 function capacity(size, units) { return int(units * UNIT / size) }
 function tail(size, units) { return units * UNIT - capacity(size, units) * size }
@@ -45,7 +45,7 @@ BEGIN {
     print "#define HAK_CLASS_COUNT " n
     offset = 0
     for (c = 0; c < n; c++) {
-        max = int(65536 / size[c]); if (max > MAG_MOST) max = MAG_MOST; if (max < 2) max = 2
+        max = int((size[c] > 2048 ? 32768 : 65536) / size[c]); if (max > MAG_MOST) max = MAG_MOST; if (max < 1) max = 1
         u = choose_units(size[c])
         inverse = int(4294967296 / size[c]) + (4294967296 % size[c] ? 1 : 0)
         row[c] = sprintf("    {%6d, %9d, %8d, %4d, %5d, %3d, %d, %d},", size[c], inverse,

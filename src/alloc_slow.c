@@ -21,8 +21,11 @@ void *hak_out_of_memory(void)
     return NULL;
 }
 
-static void note_pressure(void)
+/* After more may have been taken from the kernel. */
+static void note_held(void)
 {
+    if (HAK_UNLIKELY(hak_load(&hak_limit_rise) >= HAK_SHED_FROM))
+        hak_shed();
     if (HAK_UNLIKELY(hak_load(&hak_limit_pressed)))
         hak_pressure();
 }
@@ -48,7 +51,7 @@ static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
         if (!block && hak_ready())
             hak_heap_get(hak_commons, class, &block, 1);
         if (HAK_LIKELY(block)) {
-            note_pressure();
+            note_held();
             return hak_debug_allocated(block);
         }
         if (!hak_ready() || hak_reclaim() == 0)
@@ -62,7 +65,7 @@ static void *alloc_class(unsigned class, size_t align, size_t size)
     if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED)) {
         void *block = alloc_from((struct hak_thread *)hak_cache_self(), class);
         if (HAK_LIKELY(block)) {
-            note_pressure();
+            note_held();
             return hak_debug_allocated(block);
         }
     }
@@ -78,7 +81,7 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
     void *block = hak_large_alloc(size, align, zero);
     if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
         block = hak_large_alloc(size, align, zero);
-    note_pressure();
+    note_held();
     return HAK_LIKELY(block) ? block : hak_out_of_memory();
 }
 

@@ -16,6 +16,7 @@
 #include "settings.h"
 
 #define ROOM_FIRST 8u                       /* blocks that a magazine may hold at first */
+#define ROOM_FIRST_BYTES 16384u              /* or fewer, of larger ones */
 #define BUDGET_LEAST ((size_t)64 << 10)      /* of the budget of all threads, each has at least this */
 #define OUTBOX_BYTES_MAX ((size_t)256 << 10) /* an outbox is delivered when it holds as much, however few blocks */
 #define BUCKETS 64u
@@ -25,7 +26,8 @@
 
 static unsigned first_room(unsigned class)
 {
-    return HAK_MIN(ROOM_FIRST, hak_classes[class].mag_max);
+    unsigned room = HAK_MAX(HAK_MIN(ROOM_FIRST, ROOM_FIRST_BYTES / hak_classes[class].size), 1);
+    return HAK_MIN(room, hak_classes[class].mag_max);
 }
 
 static void set_room(struct hak_thread *thread, unsigned class, unsigned room)
@@ -108,7 +110,7 @@ void *hak_cache_refill(struct hak_thread *thread, unsigned class)
     void **base = hak_mag_base(thread, class);
     thread->busy[class] = true;
     grow(thread, class);
-    unsigned got = hak_heap_get(thread->heap, class, base + 1, mag->room / 2);
+    unsigned got = hak_heap_get(thread->heap, class, base + 1, (mag->room + 1) / 2);
     hak_store_release(&mag->top, base + got);
     return hak_mag_pop(mag);
 }

@@ -82,6 +82,8 @@ HAK_INLINE void free_any(const char *call, void *p, const void *caller)
 
 void hak_free_slow(void *p)
 {
+    if (!p) /* nothing is as common here as this */
+        return;
     if (HAK_UNLIKELY(!free_small(p)))
         free_any("free", p, __builtin_return_address(0));
     else if (HAK_UNLIKELY(hak_load(&hak_purge_due)))

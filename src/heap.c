@@ -14,6 +14,7 @@
 
 #define DEPOT_FIRST 64u      /* blocks that a depot has room for at first */
 #define DEPOT_MOST 16384u    /* and at most: the array takes memory, too */
+#define DEPOT_BLOCK_MAX 8192u /* larger ones go back to their slabs at once: they are few, and hold much */
 #define DECAY_AT_ONCE 512u   /* blocks that are put back under one hold of the lock */
 #define MAKE_ROOM_LOOKS 8u   /* depots that are looked at for blocks that nobody needs */
 
@@ -162,6 +163,8 @@ static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
 static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
 {
     struct hak_depot *depot = &heap->depots[class];
+    if (size_of(class) > DEPOT_BLOCK_MAX)
+        return false;
     if (HAK_UNLIKELY(heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget))) {
         make_room(heap, class);
         if (heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget))

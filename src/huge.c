@@ -331,6 +331,16 @@ size_t hak_huge_purge(size_t keep)
     return given;
 }
 
+size_t hak_huge_shed(size_t bytes)
+{
+    size_t given = 0;
+    hak_lock(&hak_huge_lock);
+    while (cache_used && cache[0].size <= bytes - given)
+        given += cache_drop();
+    hak_unlock(&hak_huge_lock);
+    return given;
+}
+
 size_t hak_huge_decay(void)
 {
     size_t given = 0;

@@ -50,6 +50,8 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero);
 bool hak_huge_clear(void *p, size_t size);
 /* Unmaps cached mappings until at most `keep` bytes are left; returns the bytes given back. */
 size_t hak_huge_purge(size_t keep);
+/* Unmaps cached mappings, the oldest first, as long as they are no more than `bytes` together; returns the bytes. */
+size_t hak_huge_shed(size_t bytes);
 /* Unmaps what has been cached since the last call; returns the bytes. */
 size_t hak_huge_decay(void);
 struct hak_huge_counts hak_huge_count(void);

@@ -12,12 +12,20 @@
 
 _Atomic size_t hak_limit_held;
 _Atomic uint32_t hak_limit_pressed;
+_Atomic size_t hak_limit_rise;
 
 static _Atomic size_t hard = SIZE_MAX, soft = SIZE_MAX;
 static _Atomic size_t press_at = SIZE_MAX; /* more than this sets hak_limit_pressed */
 
+static _Atomic size_t most_held; /* of two threads that set it at once, one may be lost */
+
 static void note_held(size_t held)
 {
+    size_t most = hak_load(&most_held);
+    if (held > most) {
+        hak_store(&most_held, held);
+        hak_add(&hak_limit_rise, held - most);
+    }
     if (HAK_UNLIKELY(held > hak_load(&press_at)))
         hak_store(&hak_limit_pressed, 1);
 }

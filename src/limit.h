@@ -16,6 +16,8 @@
 extern _Atomic size_t hak_limit_held;
 /* Set when more than the soft limit is held: pressure.c is to be called, without a lock. */
 extern _Atomic uint32_t hak_limit_pressed;
+/* By how much more is held than ever before, since hak_shed() last set this to 0. */
+extern _Atomic size_t hak_limit_rise;
 
 /* False, with nothing charged, if that would be more than the hard limit. */
 bool hak_limit_charge(size_t bytes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * realloc.c - resizing, and the size of a block.  Owns nothing; takes no lock itself.  Calls fast.h, large.h and
- * libc_malloc.h.
+ * realloc.c - resizing, and the size of a block.  Owns nothing; takes no lock itself.  Calls fast.h, large.h,
+ * libc_malloc.h and limit.h.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "fast.h"
 #include "large.h"
 #include "libc_malloc.h"
+#include "limit.h"
 
 enum kind { SMALL, LARGE, HUGE, LIBCS, NONE };
 
@@ -100,6 +101,8 @@ static HAK_NOINLINE void *resize(void *p, size_t size)
         break;
     case HUGE: {
         void *resized = hak_huge_resize("realloc", p, size);
+        if (HAK_UNLIKELY(hak_load(&hak_limit_rise) >= HAK_SHED_FROM))
+            hak_shed();
         if (resized)
             return resized;
         break;

@@ -448,6 +448,17 @@ size_t hak_super_purge(size_t keep)
     return given;
 }
 
+void hak_super_shed(size_t bytes)
+{
+    size_t given = 0;
+    hak_lock(&hak_super_lock);
+    for (unsigned run = HAK_SUPER_UNITS; run > 0 && given < bytes; run--)
+        for (struct hak_super *super = by_run[run]; super && given < bytes; super = super->next)
+            if (!super->huge || super->free == UINT32_MAX)
+                given += purge(super);
+    hak_unlock(&hak_super_lock);
+}
+
 /* ---- giving back in the course of time ---- */
 
 /* A huge page is broken up for no fewer free units than this. */

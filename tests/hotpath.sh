@@ -58,10 +58,10 @@ malloc_loop=$(cost nothing-malloc measured_malloc)
 free_loop=$(cost nothing-free measured_free)
 [ -n "$malloc_loop" ] && [ -n "$free_loop" ] || skip_all "callgrind does not run here"
 
-for name in malloc-48 malloc-1000 free-48 free-1000 calloc-48 realloc-48 refill-48 flush-48 refill-1000 flush-1000 \
+for name in malloc-48 malloc-1000 free-48 free-1000 calloc-48 realloc-48 free-null large-alloc large-free refill-48 flush-48 refill-1000 flush-1000 \
     remote-free-48; do
     case $name in
-    malloc-* | refill-*) function=measured_malloc loop=$malloc_loop ;;
+    malloc-* | refill-* | large-alloc) function=measured_malloc loop=$malloc_loop ;;
     calloc-*) function=measured_calloc loop=$malloc_loop ;;
     realloc-*) function=measured_realloc loop=$malloc_loop ;;
     *) function=measured_free loop=$free_loop ;;

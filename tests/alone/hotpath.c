@@ -101,6 +101,22 @@ static void burst(int count, size_t size)
     }
 }
 
+/* One at a time, as the span that was freed last is kept. */
+static void large(int count)
+{
+    for (int i = 0; i < count; i++) {
+        measured_malloc(256 << 10, 1);
+        measured_free(1);
+    }
+}
+
+static void nulls(int count)
+{
+    memset(slots, 0, BATCH * sizeof *slots);
+    for (int i = 0; i < count; i += BATCH)
+        measured_free(BATCH);
+}
+
 static void *free_all(void *count)
 {
     free(malloc(100));
@@ -147,6 +163,10 @@ int main(int argc, char **argv)
         burst(count, 48);
     else if (!strcmp(name, "refill-1000") || !strcmp(name, "flush-1000"))
         burst(count, 1000);
+    else if (!strcmp(name, "free-null"))
+        nulls(count);
+    else if (!strcmp(name, "large-alloc") || !strcmp(name, "large-free"))
+        large(count);
     else if (!strcmp(name, "remote-free-48"))
         remote(count, 48);
     else
