@@ -104,20 +104,17 @@ void *hak_calloc_slow(size_t bytes)
     return memset(block, 0, bytes);
 }
 
-/* Blocks of a class lie at multiples of its size from a multiple of 64 KiB: they are aligned to whatever power of two
- * divides the size. */
-static unsigned aligned_class(size_t align, size_t size)
-{
-    unsigned class = hak_class_of(HAK_MAX(size, align));
-    while (hak_classes[class].size & (align - 1))
-        class++;
-    return class;
-}
-
+/*
+ * Blocks of a class lie at multiples of its size from a multiple of 64 KiB, so they are aligned to whatever power of two
+ * divides the size.  The class of a multiple of the alignment is one such: where classes are closer together than the
+ * alignment the multiple is itself the size of one, and elsewhere all classes' sizes are multiples.
+ */
 void *hak_malloc_aligned(size_t align, size_t size)
 {
     bool zero;
     if (size > HAK_MEDIUM_MAX || align > HAK_UNIT)
         return alloc_large(size, align, &zero);
-    return align <= 16 ? hak_malloc(size) : alloc_class(aligned_class(align, size), align, size);
+    size_t multiple = hak_round_up(HAK_MAX(size, 1), align);
+    void *block = hak_pop(multiple);
+    return HAK_LIKELY(block) ? block : alloc_class(hak_class_of(multiple), align, size);
 }

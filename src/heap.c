@@ -47,28 +47,42 @@ static bool deserted(struct hak_heap *heap)
     return hak_load(&heap->threads) == 0;
 }
 
-/* For a block whose page map entry is as it must be.  An empty slab goes back to its superslab, unless it is the class's
- * only one with free blocks: the next block of the class would have it created again. */
-static void put_in_slab(struct hak_heap *heap, unsigned class, void *block)
+/* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the class
+ * would have it created again.  False if the slab is gone. */
+static bool put_in_slab(struct hak_heap *heap, struct hak_slab *slab, void *block)
 {
-    struct hak_slab *slab = hak_slab_of(block);
+    unsigned class = slab->class;
     struct hak_slab_lists *lists = &heap->lists[class];
     if (HAK_UNLIKELY(!hak_slab_put(slab, lists, block)))
-        return;
+        return true;
     if (HAK_STATS)
         heap->out[class]--;
     heap->slab_bytes += size_of(class);
-    if (HAK_UNLIKELY(hak_slab_empty(slab)) && (deserted(heap) || !only_one_listed(slab, lists)))
-        destroy(heap, slab);
+    if (HAK_LIKELY(!hak_slab_empty(slab) || (!deserted(heap) && only_one_listed(slab, lists))))
+        return true;
+    destroy(heap, slab);
+    return false;
 }
 
-/* A block that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
-static void put(struct hak_heap *heap, unsigned class, void *block)
+/* Blocks of the class into their slabs.  Neighbours tend to come one after the other, and find their slab known.  One that
+ * was freed twice may come when its slab, counted as empty by the first time, is gone already. */
+static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
-    if (HAK_LIKELY((hak_entry_of(block) & ~HAK_ENTRY_INNER) == HAK_ENTRY(heap->number, class)))
-        put_in_slab(heap, class, block);
-    else
-        hak_report_double_free("free", block, size_of(class));
+    struct hak_slab *slab = NULL;
+    uintptr_t unit = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!slab || (uintptr_t)blocks[i] >> HAK_UNIT_SHIFT != unit) {
+            slab = NULL;
+            if (HAK_UNLIKELY((hak_entry_of(blocks[i]) & ~HAK_ENTRY_INNER) != HAK_ENTRY(heap->number, class))) {
+                hak_report_double_free("free", blocks[i], size_of(class));
+                continue;
+            }
+            slab = hak_slab_of(blocks[i]);
+            unit = (uintptr_t)blocks[i] >> HAK_UNIT_SHIFT;
+        }
+        if (!put_in_slab(heap, slab, blocks[i]))
+            slab = NULL;
+    }
 }
 
 /* The slab to take from: one of the heap's own, one of a heap without a thread, or a new one. */
@@ -133,8 +147,7 @@ static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
     struct hak_depot *depot = &heap->depots[class];
     if (count == 0) /* and perhaps no array yet */
         return;
-    for (uint32_t i = 0; i < count; i++)
-        put(heap, class, depot->blocks[i]);
+    put(heap, class, depot->blocks, count);
     depot->count -= count;
     depot->low -= count;
     heap->depot_bytes -= count * size_of(class);
@@ -200,8 +213,7 @@ static void store(struct hak_heap *heap, unsigned class, void *const *blocks, un
     if (HAK_LIKELY(depot_has_room(heap, class, count)))
         depot_push(heap, class, blocks, count);
     else
-        for (unsigned i = 0; i < count; i++)
-            put(heap, class, blocks[i]);
+        put(heap, class, blocks, count);
 }
 
 /* After blocks came in. */
@@ -308,8 +320,7 @@ static void drain_depots(struct hak_heap *heap)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         struct hak_depot *depot = &heap->depots[class];
-        for (unsigned i = 0; i < depot->count; i++)
-            put(heap, class, depot->blocks[i]);
+        put(heap, class, depot->blocks, depot->count);
         if (depot->room)
             hak_meta_free(depot->blocks, depot->room * sizeof *depot->blocks);
         *depot = (struct hak_depot){0};

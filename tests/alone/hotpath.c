@@ -48,6 +48,12 @@ static NOINLINE void measured_calloc(size_t size, int count)
         slots[i] = calloc(1, size);
 }
 
+static NOINLINE void measured_aligned(size_t size, int count)
+{
+    for (int i = 0; i < count; i++)
+        slots[i] = aligned_alloc(64, size);
+}
+
 static NOINLINE void measured_realloc(size_t size, int count)
 {
     for (int i = 0; i < count; i++)
@@ -77,6 +83,15 @@ static void calloc_hits(int count, size_t size)
 {
     for (int i = 0; i < count; i += BATCH) {
         measured_calloc(size, BATCH);
+        for (int k = 0; k < BATCH; k++)
+            free(slots[k]);
+    }
+}
+
+static void aligned_hits(int count, size_t size)
+{
+    for (int i = 0; i < count; i += BATCH) {
+        measured_aligned(size, BATCH);
         for (int k = 0; k < BATCH; k++)
             free(slots[k]);
     }
@@ -157,6 +172,8 @@ int main(int argc, char **argv)
         hits(count, 1000);
     else if (!strcmp(name, "calloc-48"))
         calloc_hits(count, 48);
+    else if (!strcmp(name, "aligned-128"))
+        aligned_hits(count, 128);
     else if (!strcmp(name, "realloc-48"))
         realloc_in_place(count, 48);
     else if (!strcmp(name, "refill-48") || !strcmp(name, "flush-48"))
