@@ -202,9 +202,10 @@ def block_in_slab(library, slab, address):
 
 def huge_block(library, address):
     table, cache = (library.static("hak_huge_alloc", name) for name in ("table", "cache"))
+    front = int(library.static("hak_huge_alloc", "front")["at"])  # freed, but in the table still
     for i in range(int(library.static("hak_huge_alloc", "table_size"))):
         at, size = int(table[i]["at"]), int(table[i]["size"])
-        if at and at <= address < at + size:
+        if at and at != front and at <= address < at + size:
             return f"{within(address, at)}a huge block of {size} bytes at {at:#x}, live"
     for i in range(int(library.static("hak_huge_alloc", "cache_used"))):
         at, size = int(cache[i]["at"]), int(cache[i]["size"])

@@ -32,6 +32,10 @@ _Atomic size_t hak_huge_settled = HAK_PURGE_SLACK;
 static struct mapping *table;
 static size_t table_size, table_used;
 
+/* The block that was freed last, if its mapping is the newest in the cache: it is in the table still, so that a block of
+ * the same size that comes next costs no change there.  Nobody finds it in the table. */
+static struct mapping front;
+
 static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
 static unsigned cache_used;
 static size_t cache_worth = CACHE_FIRST;
@@ -62,7 +66,7 @@ static size_t slot_for(const void *at)
 
 static struct mapping *find(const void *at)
 {
-    if (table_size == 0)
+    if (table_size == 0 || at == front.at)
         return NULL;
     for (size_t i = slot_for(at); table[i].at; i = (i + 1) & (table_size - 1))
         if (table[i].at == at)
@@ -139,10 +143,25 @@ static void remember(struct mapping mapping)
     freed[slot] = mapping;
 }
 
+/* From here on it is nothing but a mapping in the cache. */
+static void retire_front(void)
+{
+    struct mapping mapping = front;
+    if (!mapping.at)
+        return;
+    front.at = NULL;
+    erase(find(mapping.at));
+    remember(mapping);
+}
+
 /* There is no block at the address, and none around it. */
 static void report_no_block(const char *call, const void *p)
 {
-    bool was_ours = (uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high;
+    bool was_ours = ((uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high) || within(p, front);
+    if (p == front.at) {
+        hak_report_double_free(call, p, front.size);
+        return;
+    }
     for (unsigned i = FREED_ENTRIES; i-- > 0;) {
         struct mapping mapping = freed[(freed_next + i) % FREED_ENTRIES]; /* the newest first */
         if (mapping.at == p) {
@@ -245,6 +264,8 @@ static size_t stuck_unmap(void)
 static struct mapping cache_remove(unsigned i)
 {
     struct mapping mapping = cache[i];
+    if (mapping.at == front.at)
+        retire_front();
     if (i < --cache_used)
         memmove(&cache[i], &cache[i + 1], (cache_used - i) * sizeof *cache);
     cache_idle -= i < cache_idle;
@@ -252,13 +273,11 @@ static struct mapping cache_remove(unsigned i)
     return mapping;
 }
 
-/* The last one that was freed if it is of that size, or from the smallest cached mapping that suffices; what is more than
- * a quarter too much of it stays in the cache.  Size 0 if there is none. */
+/* From the smallest cached mapping that suffices; what is more than a quarter too much of it stays in the cache.  Size 0
+ * if there is none. */
 static struct mapping cache_take(size_t size, size_t align)
 {
     unsigned best = CACHE_ENTRIES;
-    if (cache_used && cache[cache_used - 1].size == size && ((uintptr_t)cache[cache_used - 1].at & (align - 1)) == 0)
-        return cache_remove(cache_used - 1);
     for (unsigned i = 0; i < cache_used; i++)
         if (cache[i].size >= size && ((uintptr_t)cache[i].at & (align - 1)) == 0 &&
             (best == CACHE_ENTRIES || cache[i].size < cache[best].size))
@@ -400,12 +419,34 @@ static struct mapping charge_new(size_t size, size_t align, bool *zero)
     return mapping;
 }
 
+/* The block that was freed last, if it is what is wanted; else NULL, and it is out of the way. */
+static char *take_front(size_t size, size_t align)
+{
+    char *at = front.at;
+    if (at && front.size == size && ((uintptr_t)at & (align - 1)) == 0 && cache_used && cache[cache_used - 1].at == at) {
+        cache_used--;
+        cache_idle = HAK_MIN(cache_idle, cache_used);
+        counts.cached -= size;
+        front.at = NULL;
+        count_in(size);
+        return at;
+    }
+    retire_front();
+    return NULL;
+}
+
 void *hak_huge_alloc(size_t size, size_t align, bool *zero)
 {
     if (size > PTRDIFF_MAX - align)
         return NULL;
     size = hak_round_up(HAK_MAX(size, 1), hak_os_page);
     hak_lock(&hak_huge_lock);
+    char *at = take_front(size, align);
+    if (at) {
+        hak_unlock(&hak_huge_lock);
+        *zero = false;
+        return at;
+    }
     if (!table_has_room()) {
         hak_unlock(&hak_huge_lock);
         return NULL;
@@ -440,7 +481,7 @@ static struct mapping *block_at(const char *call, const void *p)
     if (HAK_LIKELY(mapping))
         return mapping;
     for (size_t i = 0; i < table_size; i++)
-        if (within(p, table[i])) {
+        if (within(p, table[i]) && table[i].at != front.at) {
             hak_report_within(call, p, table[i].at, table[i].size);
             return NULL;
         }
@@ -457,11 +498,13 @@ void hak_huge_free(const char *call, void *p)
         return;
     }
     struct mapping mapping = *found;
-    erase(found);
-    remember(mapping);
+    retire_front();
+    front = mapping;
     counts.blocks--;
     counts.bytes -= mapping.size;
     bool kept = cache_put(mapping);
+    if (!kept && front.at == mapping.at) /* no other thread has seen to it meanwhile */
+        retire_front();
     hak_unlock(&hak_huge_lock);
     if (!kept)
         unmap(mapping);
@@ -546,7 +589,7 @@ unsigned hak_huge_after(const void *address, struct hak_huge_block *blocks, unsi
     hak_lock(&hak_huge_lock);
     for (size_t i = 0; i < table_size; i++) {
         struct mapping mapping = table[i];
-        if (!mapping.at || (uintptr_t)mapping.at <= (uintptr_t)address)
+        if (!mapping.at || mapping.at == front.at || (uintptr_t)mapping.at <= (uintptr_t)address)
             continue;
         if (found == room && (uintptr_t)mapping.at > (uintptr_t)blocks[found - 1].at)
             continue;
