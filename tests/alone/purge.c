@@ -275,6 +275,23 @@ static void behind_small(size_t bytes, size_t least, size_t most)
 static void large_behind_small(void) { behind_small(16 * TEST_MIB, 200 * TEST_KIB, TEST_MIB); }
 static void huge_behind_small(void) { behind_small(12 * TEST_MIB, 2 * TEST_MIB, 3 * TEST_MIB); }
 
+/* Blocks above 1 MiB that are kept for reuse are of no use to a program that goes on with small ones: as much as these
+ * add to the most that was ever held goes back. */
+static void kept_below_peak(void)
+{
+    tune("purge_thread=no,purge_delay=3600s");
+    size_t before = resident_at_first(), huge = fill(0, 4 * TEST_MIB, 2 * TEST_MIB - 4096, 2 * TEST_MIB - 4096);
+    release_all(0, huge);
+    size_t kept = resident_bytes();
+    size_t end = fill(0, 24 * TEST_MIB, 1024, 1024), most = resident_bytes();
+    if (!TEST_SANITIZER && !test_emulated()) {
+        NEED(kept > before + 3 * TEST_MIB, "%zu bytes resident with some kept; %zu before", kept, before);
+        NEED(most < before + 26 * TEST_MIB, "%zu bytes resident with 24 MiB live; %zu before", most, before);
+    }
+    release_all(0, end);
+    verify_heap();
+}
+
 /* ---- holes -------------------------------------------------------------------------------------------------- */
 
 static void punch_holes(size_t end)
@@ -610,6 +627,7 @@ int main(void)
     run_case("large and huge blocks come back", large_and_huge);
     run_case("a few large blocks come back behind many small ones", large_behind_small);
     run_case("a few huge blocks come back behind many small ones", huge_behind_small);
+    run_case("what is kept does not raise the peak", kept_below_peak);
     run_case("pages in slabs that are in use come back", holes);
     run_case("malloc_trim gives back pages in slabs that are in use", trim_in_slabs);
     run_case("without a helper memory comes back when some is freed", unaided);
