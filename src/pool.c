@@ -32,6 +32,8 @@ struct hak_cache hak_cache_none HAK_ALIGNED(HAK_LINE) = {
 };
 _Static_assert(HAK_CLASS_COUNT == 88, "hak_cache_none has a magazine for every class");
 
+_Static_assert(HAK_ENTRY_OWNER(HAK_ENTRY(HEAPS_MAX, 0)) == HEAPS_MAX, "a page map entry holds any heap's number");
+
 static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
 static _Atomic uint32_t heap_count;
 static uint32_t cpus;

@@ -452,6 +452,7 @@ void hak_super_shed(size_t bytes)
 {
     size_t given = 0;
     hak_lock(&hak_super_lock);
+    keep_none();
     for (unsigned run = HAK_SUPER_UNITS; run > 0 && given < bytes; run--)
         for (struct hak_super *super = by_run[run]; super && given < bytes; super = super->next)
             if (!super->huge || super->free == UINT32_MAX)
