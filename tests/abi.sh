@@ -22,10 +22,18 @@ if [ "${1-}" = --write ]; then
 fi
 
 [ -e "$baseline" ] || skip_all "no interface of $architecture is on record"
-abidiff --no-added-syms --headers-dir2 "$top_srcdir/include" "$baseline" "$library" >"$scratch/difference" 2>&1
+# Not with --headers-dir2: of types without a location, as they are on record, it takes all for private.
+abidiff --no-added-syms "$baseline" "$library" >"$scratch/difference" 2>&1
 status=$?
 ok $status "what the last release had is as it was"
 [ $status -eq 0 ] || note "$scratch/difference" 100
+# As if the statistics had had another member in front before, and been larger.
+sed "/<class-decl name='hakmem_stats' /,/<\/class-decl>/{
+    s/size-in-bits='[0-9]*'/size-in-bits='64000'/
+    s/layout-offset-in-bits='\([0-9]*\)'/layout-offset-in-bits='1\1'/
+}" "$baseline" >"$scratch/other"
+! cmp -s "$baseline" "$scratch/other" && ! abidiff --no-added-syms "$scratch/other" "$library" >"$scratch/found" 2>&1
+ok $? "a structure that changes is noticed"
 # By how much libtool-version has to rise is for the release; that it must is for now.
-abidiff --headers-dir2 "$top_srcdir/include" "$baseline" "$library" 2>/dev/null | sed -n 's/.*\[A\] /# new: /p'
+abidiff "$baseline" "$library" 2>/dev/null | sed -n 's/.*\[A\] /# new: /p'
 finish
