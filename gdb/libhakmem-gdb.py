@@ -16,7 +16,8 @@ import gdb
 import gdb.printing
 
 UNIT_SHIFT = 16  # HAK_UNIT_SHIFT in base.h
-ENTRY_NONE, ENTRY_LARGE, ENTRY_INSIDE = 0, 0x7E * 32, 0x7D * 32  # in window.h
+CLASS_LARGE = 0x7E  # in window.h, like these
+ENTRY_NONE, ENTRY_LARGE, ENTRY_INSIDE = 0, CLASS_LARGE * 32, 0x7D * 32
 
 
 class Library:
@@ -71,8 +72,7 @@ def slab_in_words(slab):
         return "a unit without a slab"
     if int(slab["back"]):
         return f"unit {int(slab['back'])} of the slab or span before it"
-    # A span has no blocks, and a slab is never without.
-    if int(slab["capacity"]) == 0:
+    if int(slab["class"]) == CLASS_LARGE:
         return f"span of {many(int(slab['units']), 'unit')} at {int(slab['base']):#x}"
     size = int(Library().hak_classes[int(slab["class"])]["size"])
     return (
@@ -229,6 +229,8 @@ def address_in_words(address):
         slab = slabs[unit % chunk_units - int(slab["back"])]
         if entry in (ENTRY_LARGE, ENTRY_INSIDE):
             base, size = int(slab["base"]), int(slab["units"]) << UNIT_SHIFT
+            if int(window["map"][unit - int(slabs[unit % chunk_units]["back"])]) != ENTRY_LARGE:
+                return f"{address:#x} is in a freed span of {size} bytes that is kept at {base:#x}"
             return f"{within(address, base)}a large block of {size} bytes at {base:#x}, live"
         return block_in_slab(library, slab, address)
     return huge_block(library, address)

@@ -268,6 +268,9 @@ static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **
         uint8_t class = (uint8_t)HAK_ENTRY_CLASS(entry);
         if (HAK_UNLIKELY(HAK_ENTRY_OWNER(entry) != heap->number)) {
             blocks[others++] = blocks[i];
+        } else if (HAK_UNLIKELY(!hak_block_begins(blocks[i], entry))) {
+            /* It began one when it was freed; if it had been before, its unit may hold another slab by now. */
+            hak_report_inside("free", blocks[i]);
         } else {
             mine[all] = blocks[i];
             class_of[all++] = class;

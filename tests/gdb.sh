@@ -16,7 +16,7 @@ cat >"$scratch/program.c" <<'END_OF_PROGRAM'
 #include <stdlib.h>
 /* A program's own names, which the script must not take for the library's. */
 static int heaps = 77, table = 88, table_size = 99;
-char *live, *freed, *large, *huge, *kept, *sent;
+char *live, *freed, *large, *span, *huge, *kept, *sent;
 static void *from_another_thread(void *sent_block)
 {
     free(malloc(100));
@@ -33,11 +33,13 @@ int main(void)
     live = malloc(100);
     freed = malloc(100);
     large = malloc(300000);
+    span = malloc(500000);
     huge = malloc(5000000);
     kept = malloc(3000000);
     pthread_create(&thread, NULL, from_another_thread, NULL);
     pthread_join(thread, NULL);
     free(freed);
+    free(span);
     free(kept);
     free(sent);
     stop();
@@ -65,6 +67,8 @@ echo freed:\n
 hakmem address freed
 echo large:\n
 hakmem address large + 70000
+echo span:\n
+hakmem address span
 echo huge:\n
 hakmem address huge + 1
 echo kept:\n
@@ -118,6 +122,7 @@ says into "an address within it" "^$hex is 7 bytes into a block of 112 bytes at 
 says freed "a free block, found in its thread's magazine" \
     "^$hex is a block of 112 bytes at $hex, free in the magazine of a thread with heap 2, of heap 2\$"
 says large "an address within a large block" "^$hex is 70000 bytes into a large block of 327680 bytes at $hex, live\$"
+says span "a large block that was freed" "^$hex is in a freed span of 524288 bytes that is kept at $hex\$"
 says huge "an address within a huge block" "^$hex is 1 byte into a huge block of [0-9]+ bytes at $hex, live\$"
 says kept "a huge block that was freed" "^$hex is in a freed mapping of [0-9]+ bytes that is kept at $hex\$"
 says sent "a block of another thread, freed by this one" "^$hex is a block of 5120 bytes at $hex, free in "
