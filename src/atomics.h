@@ -16,7 +16,7 @@
 #define hak_store(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define hak_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
 #define hak_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
-/* What was there before.  A thread that is alone is spared the atomic operation, which takes as long as ten others. */
+/* What was there before.  A thread that is alone is spared the atomic operation. */
 #define hak_add(p, v) hak_change(p, v, +, atomic_fetch_add_explicit)
 #define hak_sub(p, v) hak_change(p, v, -, atomic_fetch_sub_explicit)
 #define hak_change(p, v, sign, change)                                                                                 \

@@ -319,7 +319,7 @@ static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t firs
 {
     unsigned start;
     struct hak_super *super = find(units, align, &start);
-    if (!super && (keep_none() || grow()))
+    if (!super && keep_none())
         super = find(units, align, &start);
     if (!super && grow())
         super = find(units, align, &start);
