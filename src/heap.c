@@ -389,10 +389,10 @@ size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now)
     hak_lock(&heap->lock);
     uint32_t entry = hak_load(hak_entry_at(slab->super->window, slab->base));
     if (HAK_ENTRY_OWNER(entry) == heap->number && slab->back == 0) {
-        if (now || slab->rest == HAK_REST_SEEN)
+        if (now || slab->rest == HAK_PURGE_PASSES)
             given = give_back(heap, slab);
-        else if (slab->rest == HAK_REST_NONE)
-            slab->rest = HAK_REST_SEEN;
+        else if (slab->rest < HAK_PURGE_PASSES)
+            slab->rest++;
     }
     hak_unlock(&heap->lock);
     return given;

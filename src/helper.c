@@ -4,9 +4,9 @@
  * everybody by itself.  Calls purge.h, pool.h and os.h.
  *
  * The helper is started by the first free that finds HELP_FROM bytes free, so that a program that never frees much
- * has the threads that it made and no others.  It blocks all signals.  It makes a pass every
- * purge_delay; when a few of them found nothing it sleeps, until much more is free than was then.  With the last
- * thread of the program that has a cache it leaves, so that it never keeps a process alive.  Of a thread that ended
+ * has the threads that it made and no others.  It blocks all signals.  It makes HAK_PURGE_PASSES
+ * passes in a purge_delay; when a few of them found nothing it sleeps, until much more is free than was then.  With the
+ * last thread of the program that has a cache it leaves, so that it never keeps a process alive.  Of a thread that ended
  * unseen (pool.c) it is not told; but that matters only when the main thread has ended, as else the process ends with
  * it, and from then on the helper looks for such threads every now and then.
  *
@@ -28,7 +28,7 @@
 #include "settings.h"
 
 #define HELP_FROM ((size_t)16 << 20)  /* bytes that are free: from here on a thread is worth its while */
-#define FRUITLESS_MAX 4u              /* rounds that gave nothing back: it goes to sleep */
+#define FRUITLESS_MAX 8u              /* rounds that gave nothing back: it goes to sleep */
 #define NAP_FROM ((size_t)4 << 20)    /* with as many bytes free it sleeps for a time only, */
 #define NAP_MS 8000u                  /* first so long, then longer, */
 #define NAP_MS_MAX 64000u             /* and never longer than that */
@@ -57,6 +57,12 @@ static _Atomic uint64_t last_pass;  /* of threads that free: when, in millisecon
 static _Atomic unsigned fruitless;  /* and how many in a row gave nothing back */
 
 /* ---- the time between passes ---- */
+
+/* In milliseconds. */
+static unsigned period(void)
+{
+    return HAK_MAX((unsigned)hak_setting(purge_delay) / HAK_PURGE_PASSES, 1);
+}
 
 struct pace {
     size_t recent; /* bytes given back, the last pass counting fully, the one before half, ... */
@@ -122,7 +128,7 @@ static void *help(void *argument)
     hak_os_name_thread("hakmem-purge");
     hak_purge_settle(SIZE_MAX);
     for (unsigned nothing = 0; !deserted() && hak_setting(purge_thread);) {
-        hak_os_wait_for(&state, AWAKE, (unsigned)hak_setting(purge_delay) * pace.patience);
+        hak_os_wait_for(&state, AWAKE, period() * pace.patience);
         if (atomic_exchange(&state, AWAKE) == LOOK)
             continue;
         size_t given = hak_purge_pass(&round);
@@ -198,7 +204,7 @@ static void make_pass(void)
         return;
     uint64_t last = hak_load(&last_pass), now = hak_os_milliseconds();
     bool round;
-    if (now - last < hak_setting(purge_delay) || !atomic_compare_exchange_strong(&last_pass, &last, now))
+    if (now - last < period() || !atomic_compare_exchange_strong(&last_pass, &last, now))
         return;
     hak_store(&fruitless, hak_purge_pass(&round) ? 0 : hak_load(&fruitless) + round);
     /* Until then hak_purge_due stays set: what is free may never be more than it is now. */

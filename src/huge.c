@@ -40,7 +40,8 @@ static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
 static unsigned cache_used;
 static size_t cache_worth = CACHE_FIRST;
 static size_t cache_refused; /* bytes of freed mappings that were not kept since the last new mapping */
-static unsigned cache_idle; /* how many of them hak_huge_decay() has seen before */
+/* How many of them hak_huge_decay() has seen once at least, twice at least, and so on. */
+static unsigned cache_seen[HAK_PURGE_PASSES];
 static struct hak_huge_counts counts;
 
 /* Blocks that were freed, or moved by realloc, lately; for nothing but to tell a double free when it comes. */
@@ -268,7 +269,8 @@ static struct mapping cache_remove(unsigned i)
         retire_front();
     if (i < --cache_used)
         memmove(&cache[i], &cache[i + 1], (cache_used - i) * sizeof *cache);
-    cache_idle -= i < cache_idle;
+    for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
+        cache_seen[times] -= i < cache_seen[times];
     counts.cached -= mapping.size;
     return mapping;
 }
@@ -364,9 +366,10 @@ size_t hak_huge_decay(void)
 {
     size_t given = 0;
     hak_lock(&hak_huge_lock);
-    while (cache_idle)
+    while (cache_seen[HAK_PURGE_PASSES - 1])
         given += cache_drop();
-    cache_idle = cache_used;
+    memmove(cache_seen + 1, cache_seen, sizeof cache_seen - sizeof *cache_seen);
+    cache_seen[0] = cache_used;
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -425,7 +428,8 @@ static char *take_front(size_t size, size_t align)
     char *at = front.at;
     if (at && front.size == size && ((uintptr_t)at & (align - 1)) == 0 && cache_used && cache[cache_used - 1].at == at) {
         cache_used--;
-        cache_idle = HAK_MIN(cache_idle, cache_used);
+        for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
+            cache_seen[times] = HAK_MIN(cache_seen[times], cache_used);
         counts.cached -= size;
         front.at = NULL;
         count_in(size);

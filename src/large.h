@@ -52,7 +52,7 @@ bool hak_huge_clear(void *p, size_t size);
 size_t hak_huge_purge(size_t keep);
 /* Unmaps cached mappings, the oldest first, as long as they are no more than `bytes` together; returns the bytes. */
 size_t hak_huge_shed(size_t bytes);
-/* Unmaps what has been cached since the last call; returns the bytes. */
+/* Unmaps what has been cached since HAK_PURGE_PASSES calls ago; returns the bytes. */
 size_t hak_huge_decay(void);
 struct hak_huge_counts hak_huge_count(void);
 /* Where the counts are, for the statistics: under hak_huge_lock. */

@@ -3,7 +3,8 @@
  * purge.h - free memory goes back to the kernel in the course of time.  Layer 7, above pool.h and large.h.
  *
  * What is free goes back when nobody has used it for a while, whoever freed it and whatever the threads do that own it.
- * A pass over everything (purge.c) gives back what has not been used since the pass before:
+ * A pass over everything (purge.c) gives back what nobody has used since HAK_PURGE_PASSES passes ago (blocks in depots:
+ * since the one before):
  *
  *   blocks at the bottom of depots        into their slabs
  *   slabs that are empty                  to their superslabs

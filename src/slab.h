@@ -21,11 +21,11 @@ struct hak_slab_lists {
     struct hak_slab *head[HAK_LIST_COUNT];
 };
 
-/* Whether a slab's free pages can go back to the kernel: it has been left alone for a while. */
-enum hak_rest {
-    HAK_REST_NONE,   /* a block was taken or put back since hak_slab_rest() saw it last */
-    HAK_REST_SEEN,   /* it was not */
-    HAK_REST_PURGED, /* and its free pages have been given back */
+/* Whether a slab's free pages can go back to the kernel: how many calls of hak_heap_rest() in a row have found that no
+ * block was taken or put back, up to HAK_PURGE_PASSES. */
+enum {
+    HAK_REST_NONE = 0,
+    HAK_REST_PURGED = HAK_PURGE_PASSES + 1, /* and its free pages have been given back */
 };
 
 #pragma GCC visibility push(hidden)

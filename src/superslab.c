@@ -16,6 +16,8 @@
 #include "os.h"
 #include "settings.h"
 
+_Static_assert(HAK_PURGE_PASSES == 3, "two bits count them");
+
 #define REMAP_TRIES 8u
 
 struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
@@ -75,6 +77,39 @@ static unsigned find_run(uint32_t free, unsigned units, unsigned align)
     }
     starts &= aligned[__builtin_ctz(align)];
     return starts ? (unsigned)__builtin_ctz(starts) : HAK_SUPER_UNITS;
+}
+
+static uint32_t ages_any(struct hak_ages ages)
+{
+    return ages.low | ages.high;
+}
+
+static uint32_t ages_full(struct hak_ages ages)
+{
+    return ages.low & ages.high;
+}
+
+static void ages_clear(struct hak_ages *ages, uint32_t mask)
+{
+    ages->low &= ~mask;
+    ages->high &= ~mask;
+}
+
+static void ages_fill(struct hak_ages *ages, uint32_t mask)
+{
+    ages->low |= mask;
+    ages->high |= mask;
+}
+
+/* Of those in the mask; none is more than full. */
+static struct hak_ages ages_up(struct hak_ages ages, uint32_t mask)
+{
+    return (struct hak_ages){(~ages.low | ages.high) & mask, (ages.low | ages.high) & mask};
+}
+
+static struct hak_ages ages_down(struct hak_ages ages)
+{
+    return (struct hak_ages){~ages.low & ages.high, ages.low & ages.high};
 }
 
 static void list_add(struct hak_super *super)
@@ -159,11 +194,10 @@ static void take(struct hak_super *super, uint32_t mask)
     HAK_INVARIANT((super->free & mask) == mask);
     counts.free -= bytes_of(mask);
     counts.free_dirty -= bytes_of(super->dirty & mask);
-    counts.missed += bytes_of((super->purged | super->purged_before) & mask);
+    counts.missed += bytes_of(ages_any(super->gone) & mask);
     super->free &= ~mask;
-    super->idle &= ~mask;
-    super->purged &= ~mask;
-    super->purged_before &= ~mask;
+    ages_clear(&super->rest, mask);
+    ages_clear(&super->gone, mask);
     relist(super);
 }
 
@@ -201,7 +235,7 @@ static size_t purge(struct hak_super *super)
         if (!hak_os_purge(super->base + start * HAK_UNIT, units * HAK_UNIT))
             continue;
         super->dirty &= ~mask;
-        super->idle &= ~mask;
+        ages_clear(&super->rest, mask);
         given += bytes_of(mask);
     }
     if (given && super->free != UINT32_MAX)
@@ -224,7 +258,8 @@ static size_t unmap(struct hak_super *super)
     counts.free_dirty -= given;
     counts.purged += given;
     hak_limit_release(given);
-    super->dirty = super->idle = super->purged = super->purged_before = 0;
+    super->dirty = 0;
+    super->rest = super->gone = (struct hak_ages){0};
     super->next = unmapped;
     unmapped = super;
     return HAK_MAX(given, 1); /* something was given back, if only addresses */
@@ -462,15 +497,10 @@ void hak_super_shed(size_t bytes)
 
 /* ---- giving back in the course of time ---- */
 
-/* A huge page is broken up for no fewer free units than this. */
+/* A huge page is broken up for no fewer units than this. */
 #define HUGE_BROKEN_FROM 4u
 
-static unsigned free_units(const struct hak_super *super)
-{
-    return bits_set(super->free);
-}
-
-/* Spans that were kept at the last call, too, are as idle as units that were free. */
+/* Spans that were kept at the last call, too, are as idle as units that were free then. */
 static void decay_kept(void)
 {
     hak_lock(&hak_super_lock);
@@ -478,36 +508,35 @@ static void decay_kept(void)
         if (kept[units] && kept_before[units]) {
             struct hak_slab *span = unkeep(units);
             free_span(span);
-            span->super->idle |= mask_of(units, (unsigned)(span - span->super->slabs));
+            span->super->rest.low |= mask_of(units, (unsigned)(span - span->super->slabs));
         }
         kept_before[units] = true;
     }
     hak_unlock(&hak_super_lock);
 }
 
-/* The units of a chunk that are on their way back, `idle` before. */
+/* The units of a chunk that are on their way back. */
 struct batch {
     struct hak_chunk *chunk;
     uint32_t out[HAK_CHUNK_SUPERS];
 };
 
-/* Takes out what was idle already, and marks what else is free.  False if there is nothing to give back. */
+/* Takes out what has rested for long enough, and counts for what else is free.  False if nothing is to go back. */
 static bool batch_take(struct batch *batch)
 {
     uint32_t any = 0;
     hak_lock(&hak_super_lock);
     for (unsigned i = 0; i < HAK_CHUNK_SUPERS; i++) {
         struct hak_super *super = &batch->chunk->supers[i];
-        uint32_t free_dirty = super->free & super->dirty, out = free_dirty & super->idle;
-        if (super->huge && free_units(super) < HUGE_BROKEN_FROM)
+        uint32_t free_dirty = super->free & super->dirty, out = free_dirty & ages_full(super->rest);
+        if (super->huge && bits_set(out) < HUGE_BROKEN_FROM)
             out = 0;
         batch->out[i] = out;
         any |= out;
         if (out)
             take(super, out);
-        super->idle = free_dirty & ~out;
-        super->purged_before = super->purged;
-        super->purged = 0;
+        super->rest = ages_up(super->rest, free_dirty & ~out);
+        super->gone = ages_down(super->gone);
     }
     hak_unlock(&hak_super_lock);
     return any != 0;
@@ -559,7 +588,7 @@ static void batch_return(const struct batch *batch, const uint32_t clean[HAK_CHU
         if (!batch->out[i])
             continue;
         give(super, batch->out[i], clean[i]);
-        super->purged = clean[i];
+        ages_fill(&super->gone, clean[i]);
         counts.purged += bytes_of(clean[i]);
         hak_limit_release(bytes_of(clean[i]));
         if (super->free == UINT32_MAX && !super->dirty)

@@ -109,8 +109,8 @@ static void check_super(const struct hak_super *super, struct sums *sums)
     for (uint32_t free = super->free; free; free &= free << 1)
         run++;
     HAK_REQUIRE(super->run == run);
-    HAK_REQUIRE((super->idle & ~(super->free & super->dirty)) == 0);
-    HAK_REQUIRE((super->purged & ~super->free) == 0);
+    HAK_REQUIRE(((super->rest.low | super->rest.high) & ~(super->free & super->dirty)) == 0);
+    HAK_REQUIRE(((super->gone.low | super->gone.high) & ~super->free) == 0);
     HAK_REQUIRE(((uintptr_t)super->base & (HAK_SUPER - 1)) == 0);
     for (unsigned i = 0; i < HAK_SUPER_UNITS; i++)
         HAK_REQUIRE((super->free >> i & 1) == (hak_load(&map[i]) == HAK_ENTRY_NONE));

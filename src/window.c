@@ -130,7 +130,8 @@ static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
 static void set_clean(struct hak_super *super)
 {
     super->free = UINT32_MAX;
-    super->dirty = super->idle = super->purged = super->purged_before = 0;
+    super->dirty = 0;
+    super->rest = super->gone = (struct hak_ages){0};
     super->run = HAK_SUPER_UNITS;
 }
 

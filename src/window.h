@@ -45,17 +45,22 @@ struct hak_slab {
     uint32_t owner; /* number of the owning heap */
     uint8_t units;
     uint8_t back; /* units from here back to the first of the slab or span; 0 in the first */
-    uint8_t rest; /* whether it is left alone: enum hak_rest in slab.h */
+    uint8_t rest; /* for how long it has been left alone: HAK_REST_NONE in slab.h */
     uint64_t bits_here[8];
 } HAK_ALIGNED(128);
 
 _Static_assert(sizeof(struct hak_slab) == 128, "a slab's state is two cache lines");
 
+/* A number from 0 to HAK_PURGE_PASSES for each unit of a superslab: bit n of the two words together. */
+struct hak_ages {
+    uint32_t low, high;
+};
+#define HAK_PURGE_PASSES 3u /* what has been left alone for so many passes of purge.h goes back with the next */
+
 /*
  * 2 MiB in 32 units.  A unit is free, or part of one slab or span, or on its way back to the kernel (for a holder of
- * HAK_RANK_PURGE none is).  `dirty` units hold memory; the others read as zero and are free, as are `idle` and `purged`
- * ones.  On the list of its longest run of free units, whatever its length.  Guarded by
- * HAK_RANK_SUPER.
+ * HAK_RANK_PURGE none is).  `dirty` units hold memory; the others read as zero and are free, as are those in `rest`
+ * and `gone`.  On the list of its longest run of free units, whatever its length.  Guarded by HAK_RANK_SUPER.
  */
 struct hak_super {
     struct hak_super *next, *prev;
@@ -64,9 +69,8 @@ struct hak_super {
     struct hak_window *window;
     uint32_t free;
     uint32_t dirty;
-    uint32_t idle;   /* those that were free and dirty at the last hak_super_decay() */
-    uint32_t purged; /* those that it gave back then, */
-    uint32_t purged_before; /* and the time before, and nobody has used since */
+    struct hak_ages rest; /* how many calls of hak_super_decay() in a row have found a unit free and dirty */
+    struct hak_ages gone; /* how many more calls a unit that one of them gave back counts as wanted again soon */
     uint8_t run;     /* the longest run of free units */
     bool huge;       /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
 } HAK_ALIGNED(64);

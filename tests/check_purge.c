@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check_purge.c - what goes back to the kernel with which pass: that which nobody has used for HAK_PURGE_PASSES of
+ * them, not earlier and not later.  The passes are made here, one by one; nothing waits for time to pass.
+ */
+#include "purge.h"
+#include "suite.h"
+#include "verify.h"
+
+#define HELD (60 * TEST_MIB)
+
+/* Spans in superslabs, mappings of their own, of which no more than 64 are kept, and slabs of one block each. */
+static const size_t sizes[] = {TEST_MIB, 2 * TEST_MIB, 100 * TEST_KIB};
+static unsigned char *blocks[1000];
+
+static void fill(size_t size)
+{
+    for (unsigned i = 0; i < HELD / size; i++) {
+        blocks[i] = hakmem_malloc(size);
+        ck_assert_ptr_nonnull(blocks[i]);
+        pattern_fill(blocks[i], size, i);
+    }
+}
+
+static void empty(size_t size)
+{
+    for (unsigned i = 0; i < HELD / size; i++) {
+        NEED(pattern_check(blocks[i], size, i) == SIZE_MAX, "block %u of %zu bytes has changed", i, size);
+        hakmem_free(blocks[i]);
+    }
+}
+
+/* The bytes given back by so many passes. */
+static size_t pass(unsigned times)
+{
+    size_t given = 0;
+    bool round;
+    while (times--)
+        given += hak_purge_pass(&round);
+    hak_verify();
+    return given;
+}
+
+/* The first call that finds much free makes a pass at once; the next would come in an hour. */
+static void setup(void)
+{
+    const char *settings = "purge_thread=no,purge_delay=3600s,keep_free=64t,huge_cache=1t";
+    ck_assert(hakmem_tune_parse(settings, NULL, NULL) == HAKMEM_TUNE_OK);
+    for (unsigned i = 0; i < 10; i++) {
+        fill(sizes[i % 2]);
+        empty(sizes[i % 2]);
+    }
+    pass(HAK_PURGE_PASSES + 1);
+}
+
+START_TEST(test_rest)
+{
+    fill(sizes[_i]);
+    NEED(pass(2 * HAK_PURGE_PASSES) < HELD / 8, "memory in use is given back");
+    empty(sizes[_i]);
+    size_t given = pass(HAK_PURGE_PASSES);
+    NEED(given < HELD / 8, "%zu bytes of %zu given back too early", given, HELD);
+    given = pass(1);
+    NEED(given > HELD - HELD / 8, "%zu bytes of %zu given back when it was time", given, HELD);
+}
+END_TEST
+
+START_TEST(test_use_in_between)
+{
+    fill(sizes[_i]);
+    for (unsigned i = 0; i < 5; i++) {
+        empty(sizes[_i]);
+        size_t given = pass(HAK_PURGE_PASSES);
+        NEED(given < HELD / 8, "%zu bytes of %zu given back that were used a moment ago", given, HELD);
+        fill(sizes[_i]);
+    }
+    empty(sizes[_i]);
+    pass(HAK_PURGE_PASSES + 1);
+}
+END_TEST
+
+/* The block that was freed last, which huge.c hands out by a way of its own. */
+START_TEST(test_front)
+{
+    size_t size = 3 * TEST_MIB;
+    unsigned char *block = memset(hakmem_malloc(size), 1, size);
+    for (unsigned i = 0; i < 5; i++) {
+        hakmem_free(block);
+        size_t given = pass(HAK_PURGE_PASSES);
+        NEED(given < size, "%zu bytes given back that were used a moment ago", given);
+        block = memset(hakmem_malloc(size), 1, size);
+    }
+    hakmem_free(block);
+    NEED(pass(HAK_PURGE_PASSES + 1) >= size, "not given back when it was time");
+}
+END_TEST
+
+/* Pages in a slab of which half is in use. */
+START_TEST(test_pages_rest)
+{
+    enum { SMALL = 4000 };
+    static unsigned char *small[SMALL];
+    for (unsigned i = 0; i < SMALL; i++)
+        memset(small[i] = hakmem_malloc(4096), 1, 4096);
+    pass(HAK_PURGE_PASSES + 1);
+    for (unsigned i = 0; i < SMALL; i++)
+        if (i % 8)
+            hakmem_free(small[i]);
+    /* Depots are emptied by the first of these or the second, and then the slabs rest. */
+    size_t given = pass(HAK_PURGE_PASSES);
+    NEED(given < SMALL * 4096 / 8, "%zu bytes given back too early", given);
+    given = pass(2);
+    NEED(given > SMALL * 4096 / 2, "%zu bytes given back when it was time", given);
+    for (unsigned i = 0; i < SMALL; i += 8)
+        hakmem_free(small[i]);
+}
+END_TEST
+
+/* Superslabs of a heap of this size are huge pages.  Six spans of five units leave two units of each; these alone, or
+ * when what is next to them has just been freed, are not worth the huge page. */
+START_TEST(test_huge_page_stays_whole)
+{
+    enum { SPANS = 240 };
+    static void *spans[SPANS];
+    size_t size = 5 * 64 * TEST_KIB;
+    for (unsigned i = 0; i < SPANS; i++)
+        memset(spans[i] = hakmem_malloc(size), 1, size);
+    NEED(pass(2 * HAK_PURGE_PASSES) < TEST_MIB * 2, "two units of a superslab given back");
+    for (unsigned i = SPANS / 2; i < SPANS; i += 6)
+        hakmem_free(spans[i]);
+    size_t given = pass(1);
+    NEED(given < TEST_MIB, "%zu bytes given back, two units of a superslab each", given);
+    given = pass(HAK_PURGE_PASSES);
+    NEED(given > (SPANS / 2 / 6 - 2) * size, "%zu bytes given back of superslabs that are free in parts", given);
+    for (unsigned i = 0; i < SPANS; i++)
+        if (i < SPANS / 2 || (i - SPANS / 2) % 6)
+            hakmem_free(spans[i]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("purge");
+    TCase *tcase = suite_case(suite, "passes", 120);
+    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_loop_test(tcase, test_rest, 0, TEST_COUNT(sizes));
+    tcase_add_loop_test(tcase, test_use_in_between, 0, TEST_COUNT(sizes));
+    tcase_add_test(tcase, test_front);
+    tcase_add_test(tcase, test_pages_rest);
+    tcase_add_test(tcase, test_huge_page_stays_whole);
+    return suite_run(suite);
+}
