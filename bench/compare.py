@@ -48,8 +48,8 @@ def parse_arguments():
                         "or the one that suits the workload (auto)")
     parser.add_argument("--noise", type=float, default=5, metavar="PERCENT",
                         help="noise above which a workload is called too noisy (5)")
-    parser.add_argument("--idle", type=float, default=1, metavar="SECONDS",
-                        help="how long programs idle before their RSS is read, in the first round; 0 for not (1)")
+    parser.add_argument("--idle", type=float, default=2, metavar="SECONDS",
+                        help="how long programs idle before their RSS is read, in the first round; 0 for not (2)")
     parser.add_argument("--timeout", type=positive, default=300, metavar="SECONDS", help="limit of one run (300)")
     parser.add_argument("--output", default="bench-results", metavar="DIR",
                         help="where compare.txt, compare.json and compare.svg go (bench-results)")

@@ -227,8 +227,8 @@ def text(comparison, machine, rounds, remarks):
         ("Time over the best peer's", ratio_table(comparison, clock_of, True)),
         ("Peak RSS", absolute_table(comparison, peak_of, "MiB", MEBI, False)),
         ("Peak RSS over the lowest peer's", ratio_table(comparison, peak_of, False)),
-        ("RSS after an idle second, everything freed", absolute_table(comparison, idle_of, "MiB", MEBI, False)),
-        ("RSS after an idle second over the lowest peer's", ratio_table(comparison, idle_of, False)),
+        ("RSS after idling, everything freed", absolute_table(comparison, idle_of, "MiB", MEBI, False)),
+        ("RSS after idling over the lowest peer's", ratio_table(comparison, idle_of, False)),
         ("Other figures (nanoseconds for calls, bytes for growth)", others_table(comparison)),
     ]
     if comparison.subject == "hakmem":
