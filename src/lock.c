@@ -11,6 +11,8 @@
 #include "os.h"
 
 #define SPINS 100
+#define LOOK_MS 1u /* a holder may have released the lock without waking anybody: then it was long ago */
+#define LOOK_MS_MAX 1000u
 
 void hak_lock_wait(struct hak_lock *lock)
 {
@@ -21,8 +23,9 @@ void hak_lock_wait(struct hak_lock *lock)
         if (hak_load(&lock->state) == 0 && hak_lock_take(lock))
             return;
     }
-    while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0)
-        hak_os_wait(&lock->state, 2);
+    hak_store(&lock->crowded, 1);
+    for (unsigned wait = LOOK_MS; atomic_exchange(&lock->state, 2) != 0; wait = HAK_MIN(wait * 2, LOOK_MS_MAX))
+        hak_os_wait_for(&lock->state, 2, wait);
 }
 
 void hak_lock_wake(struct hak_lock *lock)

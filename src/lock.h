@@ -25,12 +25,18 @@ enum hak_rank {
     HAK_RANK_META,      /* meta.c: memory for the allocator's own structures */
 };
 
+/*
+ * Until somebody has had to wait for a lock it is released by a store; an exchange, which also tells whether to wake
+ * somebody, costs ten times as much.  A holder that does not see yet that it is crowded wakes nobody, so those that wait
+ * look for themselves now and then.
+ */
 struct hak_lock {
     _Atomic uint32_t state; /* 0 free, 1 taken, 2 taken and somebody may be waiting */
-    uint32_t rank;
+    _Atomic uint16_t crowded; /* somebody has had to wait, once */
+    uint16_t rank;
 };
 
-#define HAK_LOCK_INIT(rank) {0, rank}
+#define HAK_LOCK_INIT(rank) {0, 0, rank}
 
 #pragma GCC visibility push(hidden)
 
@@ -77,8 +83,8 @@ HAK_INLINE void hak_unlock(struct hak_lock *lock)
         hak_rank_released(lock);
     if (HAK_UNLIKELY(hak_tls.fork == HAK_FORK_HOLDS))
         return;
-    if (HAK_ALONE)
-        hak_store(&lock->state, 0);
+    if (HAK_LIKELY(!hak_load(&lock->crowded)))
+        hak_store_release(&lock->state, 0);
     else if (HAK_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
         hak_lock_wake(lock);
 }
