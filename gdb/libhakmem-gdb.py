@@ -205,7 +205,9 @@ def huge_block(library, address):
     front = int(library.static("hak_huge_alloc", "front")["at"])  # freed, but in the table still
     for i in range(int(library.static("hak_huge_alloc", "table_size"))):
         at, size = int(table[i]["at"]), int(table[i]["size"])
-        if at and at != front and at <= address < at + size:
+        if at and at <= address < at + size:
+            if at == front:
+                return f"{address:#x} is in a freed mapping of {size} bytes that is kept at {at:#x}"
             return f"{within(address, at)}a huge block of {size} bytes at {at:#x}, live"
     for i in range(int(library.static("hak_huge_alloc", "cache_used"))):
         at, size = int(cache[i]["at"]), int(cache[i]["size"])

@@ -90,7 +90,8 @@ void *hak_malloc_slow(size_t size)
     bool zero;
     if (HAK_LIKELY(size <= HAK_MEDIUM_MAX))
         return alloc_class(hak_class_of(size), 1, size);
-    return alloc_large(size, 1, &zero);
+    void *block = hak_large_again(size);
+    return HAK_LIKELY(block) ? block : alloc_large(size, 1, &zero);
 }
 
 void *hak_calloc_slow(size_t bytes)

@@ -46,15 +46,21 @@ static void free_block(const char *call, void *p, uint32_t entry)
         hak_report_double_free(call, p, hak_classes[HAK_ENTRY_CLASS(entry)].size);
 }
 
-/* Most of what comes here from the hot path: a full magazine, blocks of another heap, and those in an inner unit of a
- * slab.  False if it is none of these. */
-static bool free_small(void *p)
+/* Most of what comes here from the hot path: a full magazine, blocks of another heap, those in an inner unit of a slab,
+ * and large ones.  False if it is none of these. */
+static bool free_common(void *p)
 {
     struct hak_cache *cache = hak_cache_self();
     uint32_t entry;
     /* Only a thread's own cache knows the window. */
-    return !HAK_DEBUG && hak_cache_entry(cache, p, &entry) && HAK_ENTRY_OWNER(entry) != 0 &&
-           HAK_LIKELY(hak_block_begins(p, entry)) && put_away((struct hak_thread *)cache, p, entry);
+    if (HAK_DEBUG || !hak_cache_entry(cache, p, &entry))
+        return false;
+    if (entry == HAK_ENTRY_LARGE) {
+        hak_large_free("free", p);
+        return true;
+    }
+    return HAK_ENTRY_OWNER(entry) != 0 && HAK_LIKELY(hak_block_begins(p, entry)) &&
+           put_away((struct hak_thread *)cache, p, entry);
 }
 
 HAK_INLINE void free_any(const char *call, void *p, const void *caller)
@@ -84,7 +90,7 @@ void hak_free_slow(void *p)
 {
     if (!p) /* nothing is as common here as this */
         return;
-    if (HAK_UNLIKELY(!free_small(p)))
+    if (HAK_UNLIKELY(!free_common(p)))
         free_any("free", p, __builtin_return_address(0));
     else if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
         hak_purge_poll(__builtin_return_address(0));

@@ -32,9 +32,11 @@ _Atomic size_t hak_huge_settled = HAK_PURGE_SLACK;
 static struct mapping *table;
 static size_t table_size, table_used;
 
-/* The block that was freed last, if its mapping is the newest in the cache: it is in the table still, so that a block of
- * the same size that comes next costs no change there.  Nobody finds it in the table. */
+/* The block that was freed last, if it is kept: in front of the cache, and in the table still, so that a block of the same
+ * size that comes next costs no change there.  Nobody finds it in the table. */
 static struct mapping front;
+static unsigned front_seen; /* by how many calls of hak_huge_decay() */
+static size_t front_most;   /* bytes: with what is in the cache, a block of so many may be kept there */
 
 static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
 static unsigned cache_used;
@@ -144,15 +146,28 @@ static void remember(struct mapping mapping)
     freed[slot] = mapping;
 }
 
-/* From here on it is nothing but a mapping in the cache. */
-static void retire_front(void)
+static void count_in(size_t size)
+{
+    counts.blocks++;
+    counts.bytes += size;
+}
+
+static void count_out(size_t size)
+{
+    counts.blocks--;
+    counts.bytes -= size;
+}
+
+/* From here on it is nothing but a mapping. */
+static struct mapping retire_front(void)
 {
     struct mapping mapping = front;
-    if (!mapping.at)
-        return;
     front.at = NULL;
+    counts.front = 0;
     erase(find(mapping.at));
+    count_out(mapping.size);
     remember(mapping);
+    return mapping;
 }
 
 /* There is no block at the address, and none around it. */
@@ -265,8 +280,6 @@ static size_t stuck_unmap(void)
 static struct mapping cache_remove(unsigned i)
 {
     struct mapping mapping = cache[i];
-    if (mapping.at == front.at)
-        retire_front();
     if (i < --cache_used)
         memmove(&cache[i], &cache[i + 1], (cache_used - i) * sizeof *cache);
     for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
@@ -295,26 +308,31 @@ static struct mapping cache_take(size_t size, size_t align)
     return mapping;
 }
 
-/* What the cache may hold: a quarter of what is live, so that it does not decide the program's footprint, but enough for
- * a program that uses one or two blocks in turn, unless it is turned off; how much is enough shows when mappings are
- * made of what was not kept.  And no more than superslabs may keep. */
-static size_t cache_bound(void)
+/* What may be kept, the front included: a quarter of what is live, so that it does not decide the program's footprint, but
+ * enough for a program that uses one or two blocks in turn, unless it is turned off; how much is enough shows when mappings
+ * are made of what was not kept.  And no more than superslabs may keep. */
+static size_t bound(void)
 {
     size_t enough = HAK_MIN(hak_setting(huge_cache), cache_worth);
-    return enough ? HAK_MAX(enough, counts.bytes / 4) : 0;
+    return enough ? HAK_MIN(HAK_MAX(enough, (counts.bytes - counts.front) / 4), hak_super_keep()) : 0;
 }
 
-static bool cache_has_room(size_t size)
+static size_t kept(void)
 {
-    return cache_used < CACHE_ENTRIES && counts.cached + size <= cache_bound() &&
-           counts.cached + size <= hak_super_keep();
+    return counts.cached + counts.front;
 }
 
-/* Unmaps the cached mapping that has been there the longest; returns its bytes, of memory at least.  Releases the lock
- * for that and takes it again. */
-static size_t cache_drop(void)
+static void note_level(void)
 {
-    struct mapping out = cache_remove(0);
+    if (HAK_UNLIKELY(kept() > hak_load(&hak_huge_settled)))
+        hak_store(&hak_purge_due, 1);
+}
+
+/* Unmaps one that is kept, the one that has been for the longest; returns its bytes, of memory at least.  Releases the
+ * lock for that and takes it again. */
+static size_t drop(void)
+{
+    struct mapping out = cache_used ? cache_remove(0) : retire_front();
     counts.purged += out.size;
     hak_unlock(&hak_huge_lock);
     unmap(out);
@@ -322,32 +340,32 @@ static size_t cache_drop(void)
     return out.size;
 }
 
-/* Keeps a freed mapping; what has to make room for it is unmapped, the oldest first.  Under the lock, which it may
- * release and take again.  False if it was not kept. */
-static bool cache_put(struct mapping mapping)
+/* As the newest, which `seen` calls of hak_huge_decay() have found in front.  May release the lock and take it again. */
+static void cache_add(struct mapping mapping, unsigned seen)
 {
-    while (HAK_UNLIKELY(!cache_has_room(mapping.size)) && cache_used) {
+    while (HAK_UNLIKELY(cache_used == CACHE_ENTRIES)) {
         cache_refused += cache[0].size;
-        cache_drop();
+        drop();
     }
-    if (HAK_UNLIKELY(!cache_has_room(mapping.size))) {
-        counts.purged += mapping.size;
-        cache_refused += mapping.size;
-        return false;
-    }
+    for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
+        cache_seen[times] += times < seen && cache_seen[times] == cache_used;
     cache[cache_used++] = mapping;
     counts.cached += mapping.size;
-    if (counts.cached > hak_load(&hak_huge_settled))
-        hak_store(&hak_purge_due, 1);
-    return true;
+}
+
+static void front_to_cache(void)
+{
+    if (front.at)
+        cache_add(retire_front(), front_seen);
 }
 
 size_t hak_huge_purge(size_t keep)
 {
     size_t given = stuck_unmap();
     hak_lock(&hak_huge_lock);
-    while (cache_used && counts.cached > keep)
-        given += cache_drop();
+    while (kept() > keep)
+        given += drop();
+    front_most = 0; /* what may be kept may have changed: the next that is freed will find out */
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -356,8 +374,9 @@ size_t hak_huge_shed(size_t bytes)
 {
     size_t given = 0;
     hak_lock(&hak_huge_lock);
+    front_to_cache();
     while (cache_used && cache[0].size <= bytes - given)
-        given += cache_drop();
+        given += drop();
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -367,9 +386,12 @@ size_t hak_huge_decay(void)
     size_t given = 0;
     hak_lock(&hak_huge_lock);
     while (cache_seen[HAK_PURGE_PASSES - 1])
-        given += cache_drop();
+        given += drop();
     memmove(cache_seen + 1, cache_seen, sizeof cache_seen - sizeof *cache_seen);
     cache_seen[0] = cache_used;
+    /* What is in the cache was there before. */
+    if (front.at && front_seen++ >= HAK_PURGE_PASSES && !cache_used)
+        given += drop();
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -398,12 +420,6 @@ static char *map_aligned(size_t size, size_t align)
     return block;
 }
 
-static void count_in(size_t size)
-{
-    counts.blocks++;
-    counts.bytes += size;
-}
-
 /* Without an address if that fails, or the limit does not allow it.  The lock is kept, so that the room in the table
  * stays; a page fault is no part of this. */
 static struct mapping charge_new(size_t size, size_t align, bool *zero)
@@ -422,35 +438,13 @@ static struct mapping charge_new(size_t size, size_t align, bool *zero)
     return mapping;
 }
 
-/* The block that was freed last, if it is what is wanted; else NULL, and it is out of the way. */
-static char *take_front(size_t size, size_t align)
-{
-    char *at = front.at;
-    if (at && front.size == size && ((uintptr_t)at & (align - 1)) == 0 && cache_used && cache[cache_used - 1].at == at) {
-        cache_used--;
-        for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
-            cache_seen[times] = HAK_MIN(cache_seen[times], cache_used);
-        counts.cached -= size;
-        front.at = NULL;
-        count_in(size);
-        return at;
-    }
-    retire_front();
-    return NULL;
-}
-
 void *hak_huge_alloc(size_t size, size_t align, bool *zero)
 {
     if (size > PTRDIFF_MAX - align)
         return NULL;
     size = hak_round_up(HAK_MAX(size, 1), hak_os_page);
     hak_lock(&hak_huge_lock);
-    char *at = take_front(size, align);
-    if (at) {
-        hak_unlock(&hak_huge_lock);
-        *zero = false;
-        return at;
-    }
+    front_to_cache();
     if (!table_has_room()) {
         hak_unlock(&hak_huge_lock);
         return NULL;
@@ -473,6 +467,20 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
     return mapping.at;
 }
 
+void *hak_huge_again(size_t size)
+{
+    char *at = NULL;
+    size = hak_round_up(size, hak_os_page);
+    hak_lock(&hak_huge_lock);
+    if (HAK_LIKELY(counts.front == size)) {
+        at = front.at;
+        front.at = NULL;
+        counts.front = 0;
+    }
+    hak_unlock(&hak_huge_lock);
+    return at;
+}
+
 bool hak_huge_clear(void *p, size_t size)
 {
     return hak_os_purge(p, hak_round_up(size, hak_os_page));
@@ -493,25 +501,44 @@ static struct mapping *block_at(const char *call, const void *p)
     return NULL;
 }
 
+HAK_INLINE void set_front(struct mapping mapping)
+{
+    front = mapping;
+    front_seen = 0;
+    counts.front = mapping.size;
+}
+
+/* The one in front goes to the cache, and what is too much then back to the kernel, the oldest first.  The lock may be
+ * released for that, but not before the block is no longer live. */
+static HAK_NOINLINE void free_slow(struct mapping mapping)
+{
+    unsigned seen = front_seen;
+    struct mapping before = front.at ? retire_front() : front;
+    set_front(mapping);
+    if (before.at)
+        cache_add(before, seen);
+    note_level();
+    while (kept() > bound()) {
+        cache_refused += cache_used ? cache[0].size : counts.front;
+        drop();
+    }
+    size_t most = bound();
+    front_most = most > counts.cached ? most - counts.cached : 0;
+}
+
 void hak_huge_free(const char *call, void *p)
 {
     hak_lock(&hak_huge_lock);
     struct mapping *found = block_at(call, p);
-    if (HAK_UNLIKELY(!found)) {
-        hak_unlock(&hak_huge_lock);
-        return;
+    if (HAK_LIKELY(found)) {
+        if (HAK_LIKELY(!front.at && found->size <= front_most)) {
+            set_front(*found);
+            note_level();
+        } else {
+            free_slow(*found);
+        }
     }
-    struct mapping mapping = *found;
-    retire_front();
-    front = mapping;
-    counts.blocks--;
-    counts.bytes -= mapping.size;
-    bool kept = cache_put(mapping);
-    if (!kept && front.at == mapping.at) /* no other thread has seen to it meanwhile */
-        retire_front();
     hak_unlock(&hak_huge_lock);
-    if (!kept)
-        unmap(mapping);
 }
 
 size_t hak_huge_usable(const char *call, const void *p)

@@ -23,25 +23,35 @@ void *hak_large_alloc(size_t size, size_t align, bool *zero)
     return HAK_LIKELY(span) ? span->base : NULL;
 }
 
+void *hak_large_again(size_t size)
+{
+    if (size > HAK_LARGE_MAX)
+        return hak_huge_again(size);
+    struct hak_slab *span = hak_span_again(units_of(size));
+    return HAK_LIKELY(span) ? span->base : NULL;
+}
+
 /* The span of a live block that begins at the address; NULL if there is none, and that was reported. */
 static struct hak_slab *span_of(const char *call, const void *p)
 {
     struct hak_slab *span = hak_slab_of(p);
-    if (HAK_UNLIKELY(hak_load(hak_entry_at(span->super->window, span->base)) != HAK_ENTRY_LARGE))
-        hak_report_foreign(call, p);
-    else if (HAK_UNLIKELY(span->base != p))
+    if (HAK_LIKELY(hak_entry_of(p) == HAK_ENTRY_LARGE && span->base == p))
+        return span;
+    if (hak_load(hak_entry_at(span->super->window, span->base)) == HAK_ENTRY_LARGE)
         hak_report_inside(call, p);
     else
-        return span;
+        hak_report_foreign(call, p);
     return NULL;
 }
 
 void hak_large_free(const char *call, void *p)
 {
-    struct hak_slab *span = span_of(call, p);
-    /* Of two threads that free it at once, one is refused. */
-    if (HAK_LIKELY(span) && HAK_UNLIKELY(!hak_span_free_large(span)))
-        hak_report_foreign(call, p);
+    _Atomic uint32_t *entry = hak_entry_at(hak_window_of(p), p);
+    struct hak_slab *span = hak_slab_of(p);
+    if (HAK_UNLIKELY(hak_load(entry) != HAK_ENTRY_LARGE || span->base != p))
+        span_of(call, p);
+    else if (HAK_UNLIKELY(!hak_span_free_large(span, entry)))
+        hak_report_foreign(call, p); /* of two threads that free it at once, one is refused */
 }
 
 size_t hak_large_usable(const char *call, const void *p)

@@ -15,9 +15,10 @@
 #define HAK_LARGE_MAX ((size_t)1 << 20)
 
 struct hak_huge_counts {
-    size_t blocks; /* live huge blocks */
+    size_t blocks; /* huge blocks, the one that was freed last included if it is kept */
     size_t bytes;  /* and the bytes mapped for them */
-    size_t cached; /* bytes of freed mappings that are kept */
+    size_t front;  /* bytes of the one that was freed last, 0 if it is not kept */
+    size_t cached; /* bytes of other freed mappings that are kept */
     size_t purged; /* bytes of freed mappings that were unmapped so far */
     size_t stuck;  /* bytes of freed mappings that the kernel would not unmap */
 };
@@ -30,6 +31,11 @@ extern _Atomic size_t hak_huge_settled;
 /* For HAK_MEDIUM_MAX < size or align > HAK_UNIT; align is a power of two.  *zero tells whether the block is known to
  * read as zero.  NULL when memory is out. */
 void *hak_large_alloc(size_t size, size_t align, bool *zero);
+
+/* For size > HAK_MEDIUM_MAX, by the way that takes the fewest instructions: a block of that size that was freed lately.
+ * NULL if there is none. */
+void *hak_large_again(size_t size);
+void *hak_huge_again(size_t size);
 
 /* For an address whose page map entry is HAK_ENTRY_LARGE or HAK_ENTRY_INSIDE. */
 void hak_large_free(const char *call, void *p);

@@ -87,9 +87,21 @@ size_t hak_purge_pass(bool *round)
     return given;
 }
 
+static size_t free_units(void)
+{
+    struct hak_super_counts counts = hak_super_count();
+    return hak_super_idle(&counts);
+}
+
+static size_t free_mappings(void)
+{
+    struct hak_huge_counts counts = hak_huge_count();
+    return counts.cached + counts.front;
+}
+
 size_t hak_purge_settle(size_t slack)
 {
-    size_t units = hak_super_count().free_dirty, mappings = hak_huge_count().cached, in_heaps = 0;
+    size_t units = free_units(), mappings = free_mappings(), in_heaps = 0;
     uint32_t heaps = hak_heap_count();
     hak_store(&hak_purge_due, 0);
     hak_store(&hak_super_settled, hak_sum(units, slack));
@@ -97,7 +109,7 @@ size_t hak_purge_settle(size_t slack)
     for (uint32_t number = 1; number <= heaps; number++)
         in_heaps += hak_heap_settle(hak_heap_numbered(number), slack);
     /* What was freed between the count and the store was compared with the level before. */
-    if (hak_super_count().free_dirty > hak_sum(units, slack) || hak_huge_count().cached > hak_sum(mappings, slack))
+    if (free_units() > hak_sum(units, slack) || free_mappings() > hak_sum(mappings, slack))
         hak_store(&hak_purge_due, 1);
     return units + mappings + in_heaps;
 }

@@ -37,7 +37,8 @@ static struct hak_super_counts counts;
  * free and dirty to all that counts, but are not its superslab's to give to anybody else. */
 #define KEPT_UNITS 16u
 #define KEPT_SHARE 64u /* no span longer than this part of what free memory may be kept */
-static struct hak_slab *kept[KEPT_UNITS + 1];
+static _Atomic(struct hak_slab *) kept[KEPT_UNITS + 1];
+static unsigned keep_units; /* of spans up to so long */
 static bool kept_before[KEPT_UNITS + 1];
 
 void hak_super_start(void)
@@ -313,40 +314,42 @@ static void free_span(struct hak_slab *span)
 }
 
 /* Takes it out of `kept`. */
-static struct hak_slab *unkeep(unsigned units)
+HAK_INLINE struct hak_slab *unkeep(unsigned units)
 {
-    struct hak_slab *span = kept[units];
-    kept[units] = NULL;
-    counts.kept -= units * HAK_UNIT;
-    counts.free -= units * HAK_UNIT;
-    counts.free_dirty -= units * HAK_UNIT;
+    struct hak_slab *span = hak_load(&kept[units]);
+    hak_store(&kept[units], NULL);
+    counts.kept_spans--;
+    counts.kept_bytes -= units * HAK_UNIT;
     return span;
 }
 
+static void free_large(struct hak_slab *span)
+{
+    counts.large_spans--;
+    counts.large_bytes -= span->units * HAK_UNIT;
+    free_span(span);
+}
+
 /* Puts it there, in the place of the one before: what was used last is warm. */
-static void keep(struct hak_slab *span)
+HAK_INLINE bool keep(struct hak_slab *span)
 {
     unsigned units = span->units;
-    if (units > KEPT_UNITS || units * HAK_UNIT > hak_super_keep() / KEPT_SHARE) {
-        free_span(span);
-        return;
-    }
-    if (kept[units])
-        free_span(unkeep(units));
-    kept[units] = span;
+    if (units > keep_units || hak_load(&kept[units]))
+        return false;
+    hak_store(&kept[units], span);
     kept_before[units] = false;
-    counts.kept += units * HAK_UNIT;
-    counts.free += units * HAK_UNIT;
-    counts.free_dirty += units * HAK_UNIT;
+    counts.kept_spans++;
+    counts.kept_bytes += units * HAK_UNIT;
+    return true;
 }
 
 /* False if there was none. */
 static bool keep_none(void)
 {
-    bool any = counts.kept > 0;
-    for (unsigned units = 0; units <= KEPT_UNITS && counts.kept; units++)
-        if (kept[units])
-            free_span(unkeep(units));
+    bool any = counts.kept_spans > 0;
+    for (unsigned units = 0; units <= KEPT_UNITS && counts.kept_spans; units++)
+        if (hak_load(&kept[units]))
+            free_large(unkeep(units));
     return any;
 }
 
@@ -381,21 +384,34 @@ struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, 
 struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero)
 {
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = units <= KEPT_UNITS ? kept[units] : NULL;
-    if (span && ((size_t)(span - span->super->slabs) & (align - 1)) == 0) {
-        unkeep(units);
-        hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_LARGE);
-        *zero = false;
-    } else {
-        span = alloc_span(units, align, HAK_ENTRY_LARGE, HAK_ENTRY_INSIDE, zero);
-    }
+    struct hak_slab *span = alloc_span(units, align, HAK_ENTRY_LARGE, HAK_ENTRY_INSIDE, zero);
     if (span) {
         span->class = HAK_CLASS_LARGE; /* what report.c knows it by when it is gone */
-        counts.large_blocks++;
+        counts.large_spans++;
         counts.large_bytes += units * HAK_UNIT;
     }
     hak_unlock(&hak_super_lock);
     return span;
+}
+
+struct hak_slab *hak_span_again(unsigned units)
+{
+    if (units > KEPT_UNITS || !hak_load(&kept[units]))
+        return NULL;
+    hak_lock(&hak_super_lock);
+    struct hak_slab *span = hak_load(&kept[units]);
+    if (HAK_LIKELY(span)) {
+        unkeep(units);
+        hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_LARGE);
+    }
+    hak_unlock(&hak_super_lock);
+    return span;
+}
+
+static void note_level(void)
+{
+    if (HAK_UNLIKELY(hak_super_idle(&counts) > hak_load(&hak_super_settled)))
+        hak_store(&hak_purge_due, 1);
 }
 
 /* After units were freed: gives memory back if more than may be kept is free, unless the limit is nobody's wish and the
@@ -403,8 +419,7 @@ struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero
 static void keep_bound(struct hak_super *super)
 {
     size_t keep = hak_super_keep();
-    if (counts.free_dirty > hak_load(&hak_super_settled))
-        hak_store(&hak_purge_due, 1);
+    note_level();
     if (hak_load(&hak_purge_in_background) && keep >= HAK_DEFAULT_keep_free)
         return;
     if (addresses_are_scarce && super->run == HAK_SUPER_UNITS && counts.free > keep)
@@ -422,18 +437,32 @@ void hak_span_free(struct hak_slab *span)
     hak_unlock(&hak_super_lock);
 }
 
-bool hak_span_free_large(struct hak_slab *span)
+/* In the place of the one that is kept, or past it. */
+static HAK_NOINLINE void free_large_slow(struct hak_slab *span)
 {
-    struct hak_super *super = span->super;
-    _Atomic uint32_t *entry = hak_entry_at(super->window, span->base);
+    keep_units = (unsigned)HAK_MIN(hak_super_keep() / KEPT_SHARE / HAK_UNIT, KEPT_UNITS);
+    struct hak_slab *out = span;
+    if (span->units <= keep_units) {
+        out = hak_load(&kept[span->units]) ? unkeep(span->units) : NULL;
+        keep(span);
+    }
+    if (out) {
+        struct hak_super *super = out->super;
+        free_large(out);
+        keep_bound(super);
+    }
+}
+
+bool hak_span_free_large(struct hak_slab *span, _Atomic uint32_t *entry)
+{
     hak_lock(&hak_super_lock);
     bool live = hak_load(entry) == HAK_ENTRY_LARGE;
-    if (live) {
+    if (HAK_LIKELY(live)) {
         hak_store(entry, HAK_ENTRY_INSIDE);
-        counts.large_blocks--;
-        counts.large_bytes -= span->units * HAK_UNIT;
-        keep(span);
-        keep_bound(super);
+        if (HAK_LIKELY(keep(span)))
+            note_level();
+        else
+            free_large_slow(span);
     }
     hak_unlock(&hak_super_lock);
     return live;
@@ -471,6 +500,7 @@ size_t hak_super_purge(size_t keep)
     size_t given = 0;
     hak_lock(&hak_super_lock);
     keep_none();
+    keep_units = 0; /* what may be kept may have changed: the next that is freed will find out */
     for (struct hak_super *super = by_run[HAK_SUPER_UNITS], *next; super && counts.free > keep; super = next) {
         next = super->next;
         given += unmap(super);
@@ -505,9 +535,9 @@ static void decay_kept(void)
 {
     hak_lock(&hak_super_lock);
     for (unsigned units = 0; units <= KEPT_UNITS; units++) {
-        if (kept[units] && kept_before[units]) {
+        if (hak_load(&kept[units]) && kept_before[units]) {
             struct hak_slab *span = unkeep(units);
-            free_span(span);
+            free_large(span);
             span->super->rest.low |= mask_of(units, (unsigned)(span - span->super->slabs));
         }
         kept_before[units] = true;

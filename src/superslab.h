@@ -10,9 +10,9 @@
 
 struct hak_super_counts {
     size_t mapped;     /* bytes of superslabs held from the kernel */
-    size_t large_blocks, large_bytes; /* live large blocks, and the bytes of their spans */
-    size_t free;       /* bytes in free units, and in spans that are kept */
-    size_t kept;       /* bytes of these in such spans */
+    size_t large_spans, large_bytes; /* large blocks' spans, those that are kept included, and their bytes */
+    size_t kept_spans, kept_bytes;   /* those that are kept */
+    size_t free;       /* bytes in free units */
     size_t free_dirty; /* bytes of these that hold memory */
     size_t purged;     /* bytes given back so far */
     size_t missed;     /* bytes of these that were used again soon after, so far */
@@ -32,16 +32,24 @@ extern _Atomic size_t hak_super_settled;
 /* Set while purge.c has a thread that gives back: what is freed need not be given back where it is. */
 extern _Atomic uint32_t hak_purge_in_background;
 
+/* Bytes that are free and hold memory, spans that are kept included. */
+HAK_INLINE size_t hak_super_idle(const struct hak_super_counts *counts)
+{
+    return counts->free_dirty + counts->kept_bytes;
+}
+
 /* A run of units, the first aligned to `align` units (a power of two); its page map entries become `first` and
  * `rest`.  *zero tells whether its memory is known to read as zero.  NULL when memory is out. */
 struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero);
 void hak_span_free(struct hak_slab *span);
 
 /* The same for a large block's span, whose entries are HAK_ENTRY_LARGE and HAK_ENTRY_INSIDE.  The last of each length
- * that was freed is kept as it is, its entries all HAK_ENTRY_INSIDE, for the next block of that length. */
+ * that was freed is kept as it is, its entries all HAK_ENTRY_INSIDE, for the next block of that length: it is had by
+ * hak_span_again(), or that returns NULL. */
 struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero);
-/* False, with nothing done, if it is free already. */
-bool hak_span_free_large(struct hak_slab *span);
+struct hak_slab *hak_span_again(unsigned units);
+/* The entry is that of the span's first unit.  False, with nothing done, if it is free already. */
+bool hak_span_free_large(struct hak_slab *span, _Atomic uint32_t *entry);
 /* Resizes it where it is.  False if what follows it is in use. */
 bool hak_span_resize_large(struct hak_slab *span, unsigned units);
 /* Gives the memory of free units back to the kernel, but for `keep` bytes, and the addresses of superslabs that are

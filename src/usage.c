@@ -153,6 +153,7 @@ void hak_usage_heap(const struct hak_usage *usage, struct hakmem_stats_heap *sta
 void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage, struct hakmem_stats *stats)
 {
     const struct hak_counts *counts = &view->counts;
+    size_t huge_blocks = counts->huge.blocks - (counts->huge.front > 0), huge_bytes = counts->huge.bytes - counts->huge.front;
     struct hakmem_stats_heap small;
     hak_usage_heap(usage, &small);
     *stats = (struct hakmem_stats){
@@ -160,14 +161,14 @@ void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage,
         .size = sizeof *stats,
         .counted = HAK_STATS,
         .classes = HAK_CLASS_COUNT,
-        .live_blocks = small.live_blocks + counts->super.large_blocks + counts->huge.blocks,
-        .live_bytes = small.live_bytes + counts->super.large_bytes + counts->huge.bytes,
+        .live_blocks = small.live_blocks + counts->super.large_spans - counts->super.kept_spans + huge_blocks,
+        .live_bytes = small.live_bytes + counts->super.large_bytes - counts->super.kept_bytes + huge_bytes,
         .small_blocks = small.live_blocks,
         .small_bytes = small.live_bytes,
-        .large_blocks = counts->super.large_blocks,
-        .large_bytes = counts->super.large_bytes,
-        .huge_blocks = counts->huge.blocks,
-        .huge_bytes = counts->huge.bytes,
+        .large_blocks = counts->super.large_spans - counts->super.kept_spans,
+        .large_bytes = counts->super.large_bytes - counts->super.kept_bytes,
+        .huge_blocks = huge_blocks,
+        .huge_bytes = huge_bytes,
         .magazine_blocks = small.magazine_blocks,
         .magazine_bytes = small.magazine_bytes,
         .depot_blocks = small.depot_blocks,
@@ -181,9 +182,9 @@ void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage,
         .waste_bytes = small.waste_bytes,
         .superslabs = counts->super.mapped / HAK_SUPER,
         .superslab_bytes = counts->super.mapped,
-        .unit_bytes = counts->super.free,
-        .dirty_bytes = counts->super.free_dirty,
-        .cached_bytes = counts->huge.cached + counts->huge.stuck,
+        .unit_bytes = counts->super.free + counts->super.kept_bytes,
+        .dirty_bytes = hak_super_idle(&counts->super),
+        .cached_bytes = counts->huge.cached + counts->huge.front + counts->huge.stuck,
         .own_bytes = counts->own_bytes,
         .mapped_bytes = counts->mapped,
         .mapped_peak_bytes = counts->mapped_peak,

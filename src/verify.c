@@ -140,7 +140,8 @@ void hak_verify(void)
     struct sums sums = {0};
     for (const struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
         check_window(window, &sums);
-    HAK_REQUIRE(sums.free - (sums.bytes - counts->mapped) + counts->kept == counts->free);
+    HAK_REQUIRE(sums.free - (sums.bytes - counts->mapped) == counts->free);
+    HAK_REQUIRE(counts->kept_bytes <= counts->large_bytes && counts->kept_spans <= counts->large_spans);
     hak_unlock(&hak_super_lock);
     hak_unlock(&hak_purge_lock);
 }

@@ -90,8 +90,26 @@ START_TEST(test_front)
         NEED(given < size, "%zu bytes given back that were used a moment ago", given);
         block = memset(hakmem_malloc(size), 1, size);
     }
+    void *next = memset(hakmem_malloc(2 * size), 1, 2 * size);
     hakmem_free(block);
-    NEED(pass(HAK_PURGE_PASSES + 1) >= size, "not given back when it was time");
+    NEED(pass(HAK_PURGE_PASSES - 1) < size, "given back too early");
+    hakmem_free(next); /* now this is in front, and the other behind it is as old as it was */
+    NEED(pass(1) < size, "given back too early");
+    size_t given = pass(1);
+    NEED(given >= size && given < 2 * size, "%zu bytes given back when it was time for one of two", given);
+    NEED(pass(HAK_PURGE_PASSES - 1) >= 2 * size, "not given back when it was time");
+}
+END_TEST
+
+/* A knob that changes counts for the next block. */
+START_TEST(test_spans_kept)
+{
+    hakmem_free(hakmem_malloc(TEST_MIB / 2));
+    hakmem_free(hakmem_malloc(TEST_MIB / 2));
+    NEED(hak_super_count().kept_bytes == TEST_MIB / 2, "%zu bytes in spans that are kept", hak_super_count().kept_bytes);
+    ck_assert(hakmem_tune_parse("keep_free=0", NULL, NULL) == HAKMEM_TUNE_OK);
+    hakmem_free(hakmem_malloc(TEST_MIB / 2));
+    NEED(hak_super_count().kept_bytes == 0, "%zu bytes in spans that are kept", hak_super_count().kept_bytes);
 }
 END_TEST
 
@@ -146,6 +164,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_rest, 0, TEST_COUNT(sizes));
     tcase_add_loop_test(tcase, test_use_in_between, 0, TEST_COUNT(sizes));
     tcase_add_test(tcase, test_front);
+    tcase_add_test(tcase, test_spans_kept);
     tcase_add_test(tcase, test_pages_rest);
     tcase_add_test(tcase, test_huge_page_stays_whole);
     return suite_run(suite);
