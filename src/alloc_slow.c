@@ -106,9 +106,9 @@ void *hak_calloc_slow(size_t bytes)
 }
 
 /*
- * Blocks of a class lie at multiples of its size from a multiple of 64 KiB, so they are aligned to whatever power of two
- * divides the size.  The class of a multiple of the alignment is one such: where classes are closer together than the
- * alignment the multiple is itself the size of one, and elsewhere all classes' sizes are multiples.
+ * Blocks of a class lie at multiples of its size from a multiple of 64 KiB, so they are aligned to whatever power of
+ * two divides the size.  The class of a multiple of the alignment is one such: where classes are closer together than
+ * the alignment the multiple is itself the size of one, and elsewhere all classes' sizes are multiples.
  */
 void *hak_malloc_aligned(size_t align, size_t size)
 {

@@ -23,8 +23,8 @@
 #include <stdint.h>
 #if __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
-/* The C library knows that there is no other thread: then no operation need be atomic, as it decides for its own malloc.
- * False until it is initialised. */
+/* The C library knows that there is no other thread: then no operation need be atomic, as it decides for its own
+ * malloc.  False until it is initialised. */
 #define HAK_ALONE (__libc_single_threaded != 0)
 #else
 #define HAK_ALONE 0

@@ -13,8 +13,8 @@
 #include "thread.h"
 
 /*
- * Free blocks of one class, of slabs that the thread's heap owns: a stack in the thread's slots, the block freed last on
- * top, which is the next that malloc hands out.
+ * Free blocks of one class, of slabs that the thread's heap owns: a stack in the thread's slots, the block freed last
+ * on top, which is the next that malloc hands out.
  *   base = slots + mag_offset; *base is NULL for ever, and what an empty magazine pops
  *   base <= top <= limit = base + room, and room <= mag_max
  *   base[1] to *top are the blocks, each of which begins where a block does: free looks before it pushes

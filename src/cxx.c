@@ -3,9 +3,9 @@
  * cxx.c - C++ operator new and delete, in all their forms, by their mangled names (Itanium C++ ABI, LP64).  Owns
  * nothing.  Calls fast.h and slow.h.
  *
- * libstdc++'s own would call malloc and free; these save that call.  A program may replace any of them: all are weak, for
- * static links, and as [new.delete] asks, array, sized and nothrow forms call the plain ones by name, which may be the
- * program's.
+ * libstdc++'s own would call malloc and free; these save that call.  A program may replace any of them: all are weak,
+ * for static links, and as [new.delete] asks, array, sized and nothrow forms call the plain ones by name, which may be
+ * the program's.
  *
  * The library must not need libstdc++.  What an operator new that fails has to do there is looked up when it fails:
  * first among weak references, which a program linked with libstdc++ has resolved, then in whatever has been loaded.
@@ -111,8 +111,8 @@ void *_ZnamSt11align_val_t(size_t size, size_t align)
 }
 
 /* The nothrow forms.  The new handler may throw, and only C++ can catch that: what fails, and what the program has
- * replaced, is left to the C++ library's own, which calls the plain form and catches.  In a static program there is none
- * beside ours, and what the handler throws goes through. */
+ * replaced, is left to the C++ library's own, which calls the plain form and catches.  In a static program there is
+ * none beside ours, and what the handler throws goes through. */
 typedef void *(*nothrow_new)(size_t size, const void *tag);
 typedef void *(*nothrow_new_aligned)(size_t size, size_t align, const void *tag);
 

@@ -65,7 +65,8 @@ static void in_parent(void)
         _IO_list_unlock();
 }
 
-/* What other threads had taken off the books and not yet unmapped is lost to the child, and so nothing that it holds. */
+/* What other threads had taken off the books and not yet unmapped is lost to the child, and so nothing that it
+ * holds. */
 static void recount(void)
 {
     struct hak_super_counts supers = hak_super_count();

@@ -47,8 +47,8 @@ static bool deserted(struct hak_heap *heap)
     return hak_load(&heap->threads) == 0;
 }
 
-/* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the class
- * would have it created again.  False if the slab is gone. */
+/* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the
+ * class would have it created again.  False if the slab is gone. */
 static bool put_in_slab(struct hak_heap *heap, struct hak_slab *slab, void *block)
 {
     unsigned class = slab->class;
@@ -64,8 +64,8 @@ static bool put_in_slab(struct hak_heap *heap, struct hak_slab *slab, void *bloc
     return false;
 }
 
-/* Blocks of the class into their slabs.  Neighbours tend to come one after the other, and find their slab known.  One that
- * was freed twice may come when its slab, counted as empty by the first time, is gone already. */
+/* Blocks of the class into their slabs.  Neighbours tend to come one after the other, and find their slab known.  One
+ * that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
 static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
     struct hak_slab *slab = NULL;
@@ -246,7 +246,8 @@ void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, u
     hak_unlock(&heap->lock);
 }
 
-/* A batch of blocks of one heap, sorted by class before the heap's lock is taken, so that others wait for it less long. */
+/* A batch of blocks of one heap, sorted by class before the heap's lock is taken, so that others wait for it less
+ * long. */
 struct parcel {
     unsigned count;
     uint8_t first, last;               /* the classes in it are between these */

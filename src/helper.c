@@ -3,12 +3,12 @@
  * helper.c - who makes the passes of purge.h, and when.  Owns the helper thread and the state below, which orders
  * everybody by itself.  Calls purge.h, pool.h and os.h.
  *
- * The helper is started by the first free that finds HELP_FROM bytes free, so that a program that never frees much
- * has the threads that it made and no others.  It blocks all signals.  It makes HAK_PURGE_PASSES
- * passes in a purge_delay; when a few of them found nothing it sleeps, until much more is free than was then.  With the
- * last thread of the program that has a cache it leaves, so that it never keeps a process alive.  Of a thread that ended
- * unseen (pool.c) it is not told; but that matters only when the main thread has ended, as else the process ends with
- * it, and from then on the helper looks for such threads every now and then.
+ * The helper is started by the first free that finds HELP_FROM bytes free, so that a program that never frees much has
+ * the threads that it made and no others.  It blocks all signals.  It makes HAK_PURGE_PASSES passes in a purge_delay;
+ * when a few of them found nothing it sleeps, until much more is free than was then.  With the last thread of the
+ * program that has a cache it leaves, so that it never keeps a process alive.  Of a thread that ended unseen (pool.c)
+ * it is not told; but that matters only when the main thread has ended, as else the process ends with it, and from then
+ * on the helper looks for such threads every now and then.
  *
  * Memory that is used again soon after it was given back costs page faults, for nothing.  When that happens, the passes
  * become rarer, and only slowly as frequent as before.
@@ -249,7 +249,8 @@ void hak_purge_poll(const void *caller)
         make_pass();
         break;
     default:
-        /* Either it is about to look at what is free, or it sleeps by now: then what was just cleared was meant for it. */
+        /* Either it is about to look at what is free, or it sleeps by now: then what was just cleared was meant for
+         * it. */
         hak_store(&hak_purge_due, 0);
         atomic_thread_fence(memory_order_seq_cst);
         if (atomic_compare_exchange_strong(&state, &asleep, AWAKE))

@@ -32,8 +32,8 @@ _Atomic size_t hak_huge_settled = HAK_PURGE_SLACK;
 static struct mapping *table;
 static size_t table_size, table_used;
 
-/* The block that was freed last, if it is kept: in front of the cache, and in the table still, so that a block of the same
- * size that comes next costs no change there.  Nobody finds it in the table. */
+/* The block that was freed last, if it is kept: in front of the cache, and in the table still, so that a block of the
+ * same size that comes next costs no change there.  Nobody finds it in the table. */
 static struct mapping front;
 static unsigned front_seen; /* by how many calls of hak_huge_decay() */
 static size_t front_most;   /* bytes: with what is in the cache, a block of so many may be kept there */
@@ -288,8 +288,8 @@ static struct mapping cache_remove(unsigned i)
     return mapping;
 }
 
-/* From the smallest cached mapping that suffices; what is more than a quarter too much of it stays in the cache.  Size 0
- * if there is none. */
+/* From the smallest cached mapping that suffices; what is more than a quarter too much of it stays in the cache.  Size
+ * 0 if there is none. */
 static struct mapping cache_take(size_t size, size_t align)
 {
     unsigned best = CACHE_ENTRIES;
@@ -308,9 +308,9 @@ static struct mapping cache_take(size_t size, size_t align)
     return mapping;
 }
 
-/* What may be kept, the front included: a quarter of what is live, so that it does not decide the program's footprint, but
- * enough for a program that uses one or two blocks in turn, unless it is turned off; how much is enough shows when mappings
- * are made of what was not kept.  And no more than superslabs may keep. */
+/* What may be kept, the front included: a quarter of what is live, so that it does not decide the program's footprint,
+ * but enough for a program that uses one or two blocks in turn, unless it is turned off; how much is enough shows when
+ * mappings are made of what was not kept.  And no more than superslabs may keep. */
 static size_t bound(void)
 {
     size_t enough = HAK_MIN(hak_setting(huge_cache), cache_worth);
@@ -340,7 +340,8 @@ static size_t drop(void)
     return out.size;
 }
 
-/* As the newest, which `seen` calls of hak_huge_decay() have found in front.  May release the lock and take it again. */
+/* As the newest, which `seen` calls of hak_huge_decay() have found in front.  May release the lock and take it
+ * again. */
 static void cache_add(struct mapping mapping, unsigned seen)
 {
     while (HAK_UNLIKELY(cache_used == CACHE_ENTRIES)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * large.c - blocks that are spans of units.  Owns nothing.  Calls superslab.h, huge.c and report.h; needs no lock of its
- * own.
+ * large.c - blocks that are spans of units.  Owns nothing.  Calls superslab.h, huge.c and report.h; needs no lock of
+ * its own.
  */
 #include "large.h"
 

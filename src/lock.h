@@ -27,8 +27,8 @@ enum hak_rank {
 
 /*
  * Until somebody has had to wait for a lock it is released by a store; an exchange, which also tells whether to wake
- * somebody, costs ten times as much.  A holder that does not see yet that it is crowded wakes nobody, so those that wait
- * look for themselves now and then.
+ * somebody, costs ten times as much.  A holder that does not see yet that it is crowded wakes nobody, so those that
+ * wait look for themselves now and then.
  */
 struct hak_lock {
     _Atomic uint32_t state; /* 0 free, 1 taken, 2 taken and somebody may be waiting */

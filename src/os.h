@@ -55,8 +55,8 @@ size_t hak_os_window_size(void);
 size_t hak_os_address_limit(void);
 /* Whether the program has other rights than whoever started it (set-user-ID and the like). */
 bool hak_os_privileged(void);
-/* The bytes of memory that the kernel lets the process have: the least of its control groups' limits (version 1 or 2) and
- * the machine's memory. */
+/* The bytes of memory that the kernel lets the process have: the least of its control groups' limits (version 1 or 2)
+ * and the machine's memory. */
 size_t hak_os_memory_limit(void);
 /* How many processors this process may run on. */
 unsigned hak_os_cpus(void);

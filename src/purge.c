@@ -8,8 +8,8 @@
 #include "large.h"
 #include "pool.h"
 
-/* Superslabs that one pass looks into; the next goes on where it stopped.  A heap of ten million blocks is seen in a few
- * passes, none of which takes more than about a millisecond of a processor. */
+/* Superslabs that one pass looks into; the next goes on where it stopped.  A heap of ten million blocks is seen in a
+ * few passes, none of which takes more than about a millisecond of a processor. */
 #define SUPERS_AT_ONCE 256u
 
 struct hak_lock hak_purge_lock = HAK_LOCK_INIT(HAK_RANK_PURGE);

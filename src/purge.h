@@ -25,8 +25,8 @@
 /* Whoever gives memory back holds it while units are out of their superslabs. */
 extern struct hak_lock hak_purge_lock;
 
-/* One pass; returns the bytes given back.  *round tells whether a round over all slabs was finished, which takes more than
- * one pass in a large heap. */
+/* One pass; returns the bytes given back.  *round tells whether a round over all slabs was finished, which takes more
+ * than one pass in a large heap. */
 size_t hak_purge_pass(bool *round);
 /* The pages in all slabs at once; returns the bytes given back.  Under hak_purge_lock. */
 size_t hak_purge_pages(void);

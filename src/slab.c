@@ -80,7 +80,9 @@ struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab
     }
     if (HAK_DEBUG)
         live = hak_meta_alloc(bytes_of(traits->capacity));
-    struct hak_slab *slab = HAK_DEBUG && !live ? NULL : hak_span_alloc(traits->units, 1, entry, hak_entry_of_rest(entry), &zero);
+    struct hak_slab *slab = NULL;
+    if (!HAK_DEBUG || live)
+        slab = hak_span_alloc(traits->units, 1, entry, hak_entry_of_rest(entry), &zero);
     if (!slab) {
         if (bits)
             hak_meta_free(bits, bytes_of(traits->capacity));

@@ -36,8 +36,8 @@ bool hak_is_libcs(const void *p);
 size_t hak_trim(size_t keep);
 /* When memory is out: the same, but for pages in slabs that are in use, which no other block could have. */
 size_t hak_reclaim(void);
-/* When more is held than ever before: as much of what is kept for reuse goes back, the oldest first, so that the most that
- * the program ever holds is not raised by what it does not use. */
+/* When more is held than ever before: as much of what is kept for reuse goes back, the oldest first, so that the most
+ * that the program ever holds is not raised by what it does not use. */
 #define HAK_SHED_FROM ((size_t)1 << 20) /* from so much on: hak_limit_rise */
 HAK_COLD void hak_shed(void);
 #pragma GCC visibility pop

@@ -25,7 +25,8 @@ _Atomic uint32_t hak_purge_due;
 _Atomic size_t hak_super_settled = HAK_PURGE_SLACK;
 _Atomic uint32_t hak_purge_in_background;
 static size_t keep_most = SIZE_MAX; /* what keep_free may be, by what the process may map */
-/* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for nothing. */
+/* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for
+ * nothing. */
 static bool addresses_are_scarce;
 
 static struct hak_super *by_run[HAK_SUPER_UNITS + 1];
@@ -33,8 +34,8 @@ static uint64_t runs_present; /* bit n: by_run[n] is not empty */
 static struct hak_super *unmapped;    /* linked through `next` */
 static struct hak_super_counts counts;
 
-/* By length: a large block's span that was freed lately, and whether hak_super_decay() has seen it there.  Its units are
- * free and dirty to all that counts, but are not its superslab's to give to anybody else. */
+/* By length: a large block's span that was freed lately, and whether hak_super_decay() has seen it there.  Its units
+ * are free and dirty to all that counts, but are not its superslab's to give to anybody else. */
 #define KEPT_UNITS 16u
 #define KEPT_SHARE 64u /* no span longer than this part of what free memory may be kept */
 static _Atomic(struct hak_slab *) kept[KEPT_UNITS + 1];

@@ -12,7 +12,8 @@ static size_t held(const struct hak_thread *thread, const struct hak_thread *at,
 {
     const struct hak_class *traits = &hak_classes[class];
     uintptr_t top = (uintptr_t)hak_load_acquire(&thread->cache.mags[class].top);
-    size_t place = (top - (uintptr_t)at - offsetof(struct hak_thread, slots)) / sizeof *thread->slots - traits->mag_offset;
+    size_t slot = (top - (uintptr_t)at - offsetof(struct hak_thread, slots)) / sizeof *thread->slots;
+    size_t place = slot - traits->mag_offset;
     return place <= traits->mag_max ? place : 0; /* beyond: a copy of what was changing */
 }
 
@@ -153,7 +154,8 @@ void hak_usage_heap(const struct hak_usage *usage, struct hakmem_stats_heap *sta
 void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage, struct hakmem_stats *stats)
 {
     const struct hak_counts *counts = &view->counts;
-    size_t huge_blocks = counts->huge.blocks - (counts->huge.front > 0), huge_bytes = counts->huge.bytes - counts->huge.front;
+    size_t huge_blocks = counts->huge.blocks - (counts->huge.front > 0);
+    size_t huge_bytes = counts->huge.bytes - counts->huge.front;
     struct hakmem_stats_heap small;
     hak_usage_heap(usage, &small);
     *stats = (struct hakmem_stats){

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* check_limit.c - the soft and the hard limit: they hold, nothing is lost at them, and the account behind them is exact. */
+/* check_limit.c - the soft and the hard limit: they hold, nothing is lost at them, and the account behind them is
+ * exact. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -83,8 +83,8 @@ START_TEST(test_inverse_finds_every_block)
 }
 END_TEST
 
-/* Of all addresses in a unit the hot paths accept those where a block begins, and no other: in the first unit, and if the
- * class is not uneven in each. */
+/* Of all addresses in a unit the hot paths accept those where a block begins, and no other: in the first unit, and if
+ * the class is not uneven in each. */
 START_TEST(test_only_blocks_begin)
 {
     const struct hak_class *class = &hak_classes[_i];

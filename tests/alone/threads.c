@@ -273,7 +273,8 @@ static void test_crowd(void)
         for (int i = 0; i < CROWD; i++)
             pthread_join(threads[i], NULL);
     }
-    /* 4096 blocks of 1000 bytes at most on average; 64 heaps each with a slab of each of 60 classes would be 240 MiB. */
+    /* 4096 blocks of 1000 bytes at most on average; 64 heaps each with a slab of each of 60 classes would be 240
+     * MiB. */
     tap_ok(held_bytes() < held + 300 * TEST_MIB, "64 threads exchanging blocks hold %ld bytes", more(held_bytes(), held));
     for (int i = 0; i < PLACES; i++)
         free(atomic_exchange(&places[i], NULL));
