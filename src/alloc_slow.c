@@ -85,13 +85,18 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
     return HAK_LIKELY(block) ? block : hak_out_of_memory();
 }
 
-void *hak_malloc_slow(size_t size)
+static HAK_NOINLINE void *alloc_big(size_t size, size_t align)
 {
     bool zero;
+    void *block = hak_large_again(size, align);
+    return HAK_LIKELY(block) ? block : alloc_large(size, align, &zero);
+}
+
+void *hak_malloc_slow(size_t size)
+{
     if (HAK_LIKELY(size <= HAK_MEDIUM_MAX))
         return alloc_class(hak_class_of(size), 1, size);
-    void *block = hak_large_again(size);
-    return HAK_LIKELY(block) ? block : alloc_large(size, 1, &zero);
+    return alloc_big(size, 1);
 }
 
 void *hak_calloc_slow(size_t bytes)
@@ -99,7 +104,11 @@ void *hak_calloc_slow(size_t bytes)
     bool zero = false;
     if (hak_start() && HAK_UNLIKELY(hak_setting(force_libc)))
         return hak_libc_calloc(bytes);
-    void *block = bytes <= HAK_MEDIUM_MAX ? alloc_class(hak_class_of(bytes), 1, bytes) : alloc_large(bytes, 1, &zero);
+    void *block = NULL;
+    if (bytes <= HAK_MEDIUM_MAX)
+        block = alloc_class(hak_class_of(bytes), 1, bytes);
+    else if (bytes > HAK_LARGE_MAX || !(block = hak_large_again(bytes, 1)))
+        block = alloc_large(bytes, 1, &zero);
     if (HAK_UNLIKELY(!block) || zero || (bytes > HAK_LARGE_MAX && hak_huge_clear(block, bytes)))
         return block;
     return memset(block, 0, bytes);
@@ -112,9 +121,8 @@ void *hak_calloc_slow(size_t bytes)
  */
 void *hak_malloc_aligned(size_t align, size_t size)
 {
-    bool zero;
     if (size > HAK_MEDIUM_MAX || align > HAK_UNIT)
-        return alloc_large(size, align, &zero);
+        return alloc_big(size, align);
     size_t multiple = hak_round_up(HAK_MAX(size, 1), align);
     void *block = hak_pop(multiple);
     return HAK_LIKELY(block) ? block : alloc_class(hak_class_of(multiple), align, size);

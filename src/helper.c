@@ -61,7 +61,7 @@ static _Atomic unsigned fruitless;  /* and how many in a row gave nothing back *
 /* In milliseconds. */
 static unsigned period(void)
 {
-    return HAK_MAX((unsigned)hak_setting(purge_delay) / HAK_PURGE_PASSES, 1);
+    return ((unsigned)hak_setting(purge_delay) + HAK_PURGE_PASSES - 1) / HAK_PURGE_PASSES;
 }
 
 struct pace {

@@ -36,7 +36,7 @@ static size_t table_size, table_used;
  * same size that comes next costs no change there.  Nobody finds it in the table. */
 static struct mapping front;
 static unsigned front_seen; /* by how many calls of hak_huge_decay() */
-static size_t front_most;   /* bytes: with what is in the cache, a block of so many may be kept there */
+static size_t front_most;   /* bytes that it and the cache may have together */
 
 static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
 static unsigned cache_used;
@@ -468,12 +468,12 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
     return mapping.at;
 }
 
-void *hak_huge_again(size_t size)
+void *hak_huge_again(size_t size, size_t align)
 {
     char *at = NULL;
     size = hak_round_up(size, hak_os_page);
     hak_lock(&hak_huge_lock);
-    if (HAK_LIKELY(counts.front == size)) {
+    if (HAK_LIKELY(counts.front == size && ((uintptr_t)front.at & (align - 1)) == 0)) {
         at = front.at;
         front.at = NULL;
         counts.front = 0;
@@ -523,8 +523,7 @@ static HAK_NOINLINE void free_slow(struct mapping mapping)
         cache_refused += cache_used ? cache[0].size : counts.front;
         drop();
     }
-    size_t most = bound();
-    front_most = most > counts.cached ? most - counts.cached : 0;
+    front_most = bound();
 }
 
 void hak_huge_free(const char *call, void *p)
@@ -532,7 +531,7 @@ void hak_huge_free(const char *call, void *p)
     hak_lock(&hak_huge_lock);
     struct mapping *found = block_at(call, p);
     if (HAK_LIKELY(found)) {
-        if (HAK_LIKELY(!front.at && found->size <= front_most)) {
+        if (HAK_LIKELY(!front.at && found->size + counts.cached <= front_most)) {
             set_front(*found);
             note_level();
         } else {

@@ -23,11 +23,11 @@ void *hak_large_alloc(size_t size, size_t align, bool *zero)
     return HAK_LIKELY(span) ? span->base : NULL;
 }
 
-void *hak_large_again(size_t size)
+void *hak_large_again(size_t size, size_t align)
 {
-    if (size > HAK_LARGE_MAX)
-        return hak_huge_again(size);
-    struct hak_slab *span = hak_span_again(units_of(size));
+    if (size > HAK_LARGE_MAX || align > HAK_LARGE_MAX)
+        return hak_huge_again(size, align);
+    struct hak_slab *span = hak_span_again(HAK_MAX(units_of(size), 1), align);
     return HAK_LIKELY(span) ? span->base : NULL;
 }
 

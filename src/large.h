@@ -25,17 +25,17 @@ struct hak_huge_counts {
 
 #pragma GCC visibility push(hidden)
 extern struct hak_lock hak_huge_lock;
-/* With more bytes cached than this, hak_purge_due is set. */
+/* With more bytes of freed mappings than this, hak_purge_due is set. */
 extern _Atomic size_t hak_huge_settled;
 
 /* For HAK_MEDIUM_MAX < size or align > HAK_UNIT; align is a power of two.  *zero tells whether the block is known to
  * read as zero.  NULL when memory is out. */
 void *hak_large_alloc(size_t size, size_t align, bool *zero);
 
-/* For size > HAK_MEDIUM_MAX, by the way that takes the fewest instructions: a block of that size that was freed lately.
- * NULL if there is none. */
-void *hak_large_again(size_t size);
-void *hak_huge_again(size_t size);
+/* The same by the way that takes the fewest instructions: a block of that size that was freed lately, which does not
+ * read as zero.  NULL if there is none. */
+void *hak_large_again(size_t size, size_t align);
+void *hak_huge_again(size_t size, size_t align);
 
 /* For an address whose page map entry is HAK_ENTRY_LARGE or HAK_ENTRY_INSIDE. */
 void hak_large_free(const char *call, void *p);
@@ -54,11 +54,11 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero);
 /* Makes a huge block read as zero by giving its pages back, so that it costs what the program touches of it.  False if
  * the kernel kept them. */
 bool hak_huge_clear(void *p, size_t size);
-/* Unmaps cached mappings until at most `keep` bytes are left; returns the bytes given back. */
+/* Unmaps freed mappings until at most `keep` bytes are left; returns the bytes given back. */
 size_t hak_huge_purge(size_t keep);
-/* Unmaps cached mappings, the oldest first, as long as they are no more than `bytes` together; returns the bytes. */
+/* Unmaps freed mappings, the oldest first, as long as they are no more than `bytes` together; returns the bytes. */
 size_t hak_huge_shed(size_t bytes);
-/* Unmaps what has been cached since HAK_PURGE_PASSES calls ago; returns the bytes. */
+/* Unmaps what was freed before the last HAK_PURGE_PASSES calls; returns the bytes. */
 size_t hak_huge_decay(void);
 struct hak_huge_counts hak_huge_count(void);
 /* Where the counts are, for the statistics: under hak_huge_lock. */

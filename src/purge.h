@@ -9,7 +9,7 @@
  *   blocks at the bottom of depots        into their slabs
  *   slabs that are empty                  to their superslabs
  *   pages of slabs without a live block   to the kernel, if half of the slab is free
- *   units that no slab or span uses       to the kernel, in runs as long as there are
+ *   units that no slab or span uses       to the kernel, in runs as long as there are; a few of a huge page stay
  *   cached mappings                       to the kernel
  *
  * The passes are made by a thread (helper.c), which there is only when enough is free, or where there can be none, by

@@ -35,7 +35,7 @@ static struct hak_super *unmapped;    /* linked through `next` */
 static struct hak_super_counts counts;
 
 /* By length: a large block's span that was freed lately, and whether hak_super_decay() has seen it there.  Its units
- * are free and dirty to all that counts, but are not its superslab's to give to anybody else. */
+ * are not its superslab's to give to anybody else; what is free and dirty is hak_super_idle(), with these. */
 #define KEPT_UNITS 16u
 #define KEPT_SHARE 64u /* no span longer than this part of what free memory may be kept */
 static _Atomic(struct hak_slab *) kept[KEPT_UNITS + 1];
@@ -331,7 +331,7 @@ static void free_large(struct hak_slab *span)
     free_span(span);
 }
 
-/* Puts it there, in the place of the one before: what was used last is warm. */
+/* Puts it there.  False, with nothing done, if there is one already, or it is too long. */
 HAK_INLINE bool keep(struct hak_slab *span)
 {
     unsigned units = span->units;
@@ -395,15 +395,17 @@ struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero
     return span;
 }
 
-struct hak_slab *hak_span_again(unsigned units)
+struct hak_slab *hak_span_again(unsigned units, size_t align)
 {
     if (units > KEPT_UNITS || !hak_load(&kept[units]))
         return NULL;
     hak_lock(&hak_super_lock);
     struct hak_slab *span = hak_load(&kept[units]);
-    if (HAK_LIKELY(span)) {
+    if (HAK_LIKELY(span && ((uintptr_t)span->base & (align - 1)) == 0)) {
         unkeep(units);
         hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_LARGE);
+    } else {
+        span = NULL;
     }
     hak_unlock(&hak_super_lock);
     return span;
@@ -438,7 +440,7 @@ void hak_span_free(struct hak_slab *span)
     hak_unlock(&hak_super_lock);
 }
 
-/* In the place of the one that is kept, or past it. */
+/* In the place of the one that is kept, as what was used last is warm; or past it. */
 static HAK_NOINLINE void free_large_slow(struct hak_slab *span)
 {
     keep_units = (unsigned)HAK_MIN(hak_super_keep() / KEPT_SHARE / HAK_UNIT, KEPT_UNITS);

@@ -45,9 +45,9 @@ void hak_span_free(struct hak_slab *span);
 
 /* The same for a large block's span, whose entries are HAK_ENTRY_LARGE and HAK_ENTRY_INSIDE.  The last of each length
  * that was freed is kept as it is, its entries all HAK_ENTRY_INSIDE, for the next block of that length: it is had by
- * hak_span_again(), or that returns NULL. */
+ * hak_span_again() with its alignment in bytes, or that returns NULL. */
 struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero);
-struct hak_slab *hak_span_again(unsigned units);
+struct hak_slab *hak_span_again(unsigned units, size_t align);
 /* The entry is that of the span's first unit.  False, with nothing done, if it is free already. */
 bool hak_span_free_large(struct hak_slab *span, _Atomic uint32_t *entry);
 /* Resizes it where it is.  False if what follows it is in use. */
@@ -57,7 +57,8 @@ bool hak_span_resize_large(struct hak_slab *span, unsigned units);
 size_t hak_super_purge(size_t keep);
 /* Gives the memory of free units back, `bytes` of it or a little more, but for what would break up a huge page. */
 void hak_super_shed(size_t bytes);
-/* Gives back what has been free since HAK_PURGE_PASSES calls ago; returns the bytes.  Under HAK_RANK_PURGE. */
+/* Gives back what has been free since HAK_PURGE_PASSES calls ago, but for a few units of what is a huge page; returns the
+ * bytes.  Under HAK_RANK_PURGE. */
 size_t hak_super_decay(void);
 /* A part of it has been given back by somebody else: it is to have no huge pages. */
 void hak_super_break_up(struct hak_super *super);

@@ -3,6 +3,7 @@
  * check_purge.c - what goes back to the kernel with which pass: that which nobody has used for HAK_PURGE_PASSES of
  * them, not earlier and not later.  The passes are made here, one by one; nothing waits for time to pass.
  */
+#include "large.h"
 #include "purge.h"
 #include "suite.h"
 #include "verify.h"
@@ -101,6 +102,21 @@ START_TEST(test_front)
 }
 END_TEST
 
+/* What is kept of huge blocks, the front included, while sizes rise, so that no block serves twice, and less is held than
+ * once before. */
+START_TEST(test_bound_of_huge)
+{
+    ck_assert(hakmem_tune_parse("keep_free=64m,huge_cache=16m", NULL, NULL) == HAKMEM_TUNE_OK);
+    hakmem_free(memset(hakmem_malloc(800 * TEST_MIB), 1, 800 * TEST_MIB));
+    for (size_t size = 4 * TEST_MIB; size < 15 * TEST_MIB; size += 200 * TEST_KIB) {
+        hakmem_free(memset(hakmem_malloc(size), 1, size));
+        struct hak_huge_counts counts = hak_huge_count();
+        NEED(counts.cached + counts.front <= 16 * TEST_MIB, "%zu bytes are kept, and %zu in front", counts.cached,
+             counts.front);
+    }
+}
+END_TEST
+
 /* A knob that changes counts for the next block. */
 START_TEST(test_spans_kept)
 {
@@ -166,6 +182,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_rest, 0, TEST_COUNT(sizes));
     tcase_add_loop_test(tcase, test_use_in_between, 0, TEST_COUNT(sizes));
     tcase_add_test(tcase, test_front);
+    tcase_add_test(tcase, test_bound_of_huge);
     tcase_add_test(tcase, test_spans_kept);
     tcase_add_test(tcase, test_pages_rest);
     tcase_add_test(tcase, test_huge_page_stays_whole);
