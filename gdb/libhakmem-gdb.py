@@ -202,16 +202,14 @@ def block_in_slab(library, slab, address):
 
 def huge_block(library, address):
     table, cache = (library.static("hak_huge_alloc", name) for name in ("table", "cache"))
-    front = int(library.static("hak_huge_alloc", "front")["at"])  # freed, but in the table still
+    front = library.static("hak_huge_alloc", "front")  # freed, but in the table still
     for i in range(int(library.static("hak_huge_alloc", "table_size"))):
         at, size = int(table[i]["at"]), int(table[i]["size"])
-        if at and at <= address < at + size:
-            if at == front:
-                return f"{address:#x} is in a freed mapping of {size} bytes that is kept at {at:#x}"
+        if at and at != int(front["at"]) and at <= address < at + size:
             return f"{within(address, at)}a huge block of {size} bytes at {at:#x}, live"
-    for i in range(int(library.static("hak_huge_alloc", "cache_used"))):
-        at, size = int(cache[i]["at"]), int(cache[i]["size"])
-        if at <= address < at + size:
+    for kept in [front] + [cache[i] for i in range(int(library.static("hak_huge_alloc", "cache_used")))]:
+        at, size = int(kept["at"]), int(kept["size"])
+        if at and at <= address < at + size:
             return f"{address:#x} is in a freed mapping of {size} bytes that is kept at {at:#x}"
     return f"{address:#x} is not libhakmem's"
 

@@ -317,14 +317,9 @@ static size_t bound(void)
     return enough ? HAK_MIN(HAK_MAX(enough, (counts.bytes - counts.front) / 4), hak_super_keep()) : 0;
 }
 
-static size_t kept(void)
-{
-    return counts.cached + counts.front;
-}
-
 static void note_level(void)
 {
-    if (HAK_UNLIKELY(kept() > hak_load(&hak_huge_settled)))
+    if (HAK_UNLIKELY(hak_huge_idle(&counts) > hak_load(&hak_huge_settled)))
         hak_store(&hak_purge_due, 1);
 }
 
@@ -340,14 +335,19 @@ static size_t drop(void)
     return out.size;
 }
 
+/* The same, of what might have been kept. */
+static void refuse(void)
+{
+    cache_refused += cache_used ? cache[0].size : counts.front;
+    drop();
+}
+
 /* As the newest, which `seen` calls of hak_huge_decay() have found in front.  May release the lock and take it
  * again. */
 static void cache_add(struct mapping mapping, unsigned seen)
 {
-    while (HAK_UNLIKELY(cache_used == CACHE_ENTRIES)) {
-        cache_refused += cache[0].size;
-        drop();
-    }
+    while (HAK_UNLIKELY(cache_used == CACHE_ENTRIES))
+        refuse();
     for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
         cache_seen[times] += times < seen && cache_seen[times] == cache_used;
     cache[cache_used++] = mapping;
@@ -364,7 +364,7 @@ size_t hak_huge_purge(size_t keep)
 {
     size_t given = stuck_unmap();
     hak_lock(&hak_huge_lock);
-    while (kept() > keep)
+    while (hak_huge_idle(&counts) > keep)
         given += drop();
     front_most = 0; /* what may be kept may have changed: the next that is freed will find out */
     hak_unlock(&hak_huge_lock);
@@ -519,10 +519,8 @@ static HAK_NOINLINE void free_slow(struct mapping mapping)
     if (before.at)
         cache_add(before, seen);
     note_level();
-    while (kept() > bound()) {
-        cache_refused += cache_used ? cache[0].size : counts.front;
-        drop();
-    }
+    while (hak_huge_idle(&counts) > bound())
+        refuse();
     front_most = bound();
 }
 

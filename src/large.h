@@ -23,6 +23,12 @@ struct hak_huge_counts {
     size_t stuck;  /* bytes of freed mappings that the kernel would not unmap */
 };
 
+/* Bytes of freed mappings that are kept, the front included. */
+HAK_INLINE size_t hak_huge_idle(const struct hak_huge_counts *counts)
+{
+    return counts->cached + counts->front;
+}
+
 #pragma GCC visibility push(hidden)
 extern struct hak_lock hak_huge_lock;
 /* With more bytes of freed mappings than this, hak_purge_due is set. */

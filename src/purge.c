@@ -96,7 +96,7 @@ static size_t free_units(void)
 static size_t free_mappings(void)
 {
     struct hak_huge_counts counts = hak_huge_count();
-    return counts.cached + counts.front;
+    return hak_huge_idle(&counts);
 }
 
 size_t hak_purge_settle(size_t slack)

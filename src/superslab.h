@@ -57,8 +57,8 @@ bool hak_span_resize_large(struct hak_slab *span, unsigned units);
 size_t hak_super_purge(size_t keep);
 /* Gives the memory of free units back, `bytes` of it or a little more, but for what would break up a huge page. */
 void hak_super_shed(size_t bytes);
-/* Gives back what has been free since HAK_PURGE_PASSES calls ago, but for a few units of what is a huge page; returns the
- * bytes.  Under HAK_RANK_PURGE. */
+/* Gives back what has been free since HAK_PURGE_PASSES calls ago, but for a few units of what is a huge page; returns
+ * the bytes.  Under HAK_RANK_PURGE. */
 size_t hak_super_decay(void);
 /* A part of it has been given back by somebody else: it is to have no huge pages. */
 void hak_super_break_up(struct hak_super *super);

@@ -154,6 +154,8 @@ void hak_usage_heap(const struct hak_usage *usage, struct hakmem_stats_heap *sta
 void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage, struct hakmem_stats *stats)
 {
     const struct hak_counts *counts = &view->counts;
+    size_t large_blocks = counts->super.large_spans - counts->super.kept_spans;
+    size_t large_bytes = counts->super.large_bytes - counts->super.kept_bytes;
     size_t huge_blocks = counts->huge.blocks - (counts->huge.front > 0);
     size_t huge_bytes = counts->huge.bytes - counts->huge.front;
     struct hakmem_stats_heap small;
@@ -163,12 +165,12 @@ void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage,
         .size = sizeof *stats,
         .counted = HAK_STATS,
         .classes = HAK_CLASS_COUNT,
-        .live_blocks = small.live_blocks + counts->super.large_spans - counts->super.kept_spans + huge_blocks,
-        .live_bytes = small.live_bytes + counts->super.large_bytes - counts->super.kept_bytes + huge_bytes,
+        .live_blocks = small.live_blocks + large_blocks + huge_blocks,
+        .live_bytes = small.live_bytes + large_bytes + huge_bytes,
         .small_blocks = small.live_blocks,
         .small_bytes = small.live_bytes,
-        .large_blocks = counts->super.large_spans - counts->super.kept_spans,
-        .large_bytes = counts->super.large_bytes - counts->super.kept_bytes,
+        .large_blocks = large_blocks,
+        .large_bytes = large_bytes,
         .huge_blocks = huge_blocks,
         .huge_bytes = huge_bytes,
         .magazine_blocks = small.magazine_blocks,
@@ -186,7 +188,7 @@ void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage,
         .superslab_bytes = counts->super.mapped,
         .unit_bytes = counts->super.free + counts->super.kept_bytes,
         .dirty_bytes = hak_super_idle(&counts->super),
-        .cached_bytes = counts->huge.cached + counts->huge.front + counts->huge.stuck,
+        .cached_bytes = hak_huge_idle(&counts->huge) + counts->huge.stuck,
         .own_bytes = counts->own_bytes,
         .mapped_bytes = counts->mapped,
         .mapped_peak_bytes = counts->mapped_peak,
