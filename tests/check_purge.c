@@ -133,7 +133,7 @@ START_TEST(test_spans_kept)
 }
 END_TEST
 
-/* Pages in a slab of which half is in use. */
+/* Pages in slabs of which an eighth is in use. */
 START_TEST(test_pages_rest)
 {
     enum { SMALL = 4000 };
