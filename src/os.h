@@ -44,6 +44,11 @@ void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move);
 bool hak_os_purge(void *at, size_t size);
 /* Asks for huge pages in the range, or for none. */
 void hak_os_want_huge(void *at, size_t size, bool wanted);
+/* Writes a zero where one is, so that there is memory; returns how much of a processor's time that took, in
+ * nanoseconds. */
+uint64_t hak_os_touch(char *at);
+/* The same where a huge page was asked for and none has come: it is to be small pages now. */
+void hak_os_touch_small(char *at, void *huge, size_t size);
 
 /* Where the first window may be tried: an address with nothing near it, differing from run to run; 0 if there is no
  * such place here.  `attempt` counts up from 0. */
@@ -118,6 +123,8 @@ extern _Atomic long hak_os_fail_after;
 extern _Atomic int hak_os_fail_once;
 /* And hak_os_unmap() fails while this is not 0. */
 extern _Atomic int hak_os_fail_unmap;
+/* And hak_os_touch() says that it took so long, if this is not 0. */
+extern _Atomic uint64_t hak_os_touch_takes;
 
 #pragma GCC visibility pop
 #endif

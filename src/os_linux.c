@@ -48,6 +48,7 @@ _Atomic long hak_os_calls;
 _Atomic long hak_os_fail_after = -1;
 _Atomic int hak_os_fail_once;
 _Atomic int hak_os_fail_unmap;
+_Atomic uint64_t hak_os_touch_takes;
 
 static enum hak_os_kind kind_of(long number)
 {
@@ -397,6 +398,31 @@ void hak_os_pause(void)
 #elif defined(__aarch64__)
     __asm__ volatile("isb" ::: "memory");
 #endif
+}
+
+/* Of this thread alone: others may have had the processor meanwhile. */
+static uint64_t thread_nanoseconds(void)
+{
+    struct timespec used = {0};
+    call(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, (long)&used, 0, 0, 0, 0);
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+uint64_t hak_os_touch(char *at)
+{
+    uint64_t before = thread_nanoseconds();
+    *(volatile char *)at = 0;
+    uint64_t took = thread_nanoseconds() - before, told = hak_load(&hak_os_touch_takes);
+    return HAK_UNLIKELY(told) ? told : took;
+}
+
+/* Where there is a small page the kernel takes no huge one for those around it; what it makes huge pages of later, by
+ * the way (khugepaged), goes by the advice. */
+void hak_os_touch_small(char *at, void *huge, size_t size)
+{
+    call(SYS_madvise, (long)huge, (long)size, MADV_NOHUGEPAGE, 0, 0, 0);
+    *(volatile char *)at = 0;
+    call(SYS_madvise, (long)huge, (long)size, MADV_HUGEPAGE, 0, 0, 0);
 }
 
 uint64_t hak_os_milliseconds(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * superslab.c - which units of which superslab are free.  Owns the lists of superslabs and their masks, and the spans
- * that are kept, guarded by hak_super_lock (HAK_RANK_SUPER).  Calls window.h and os.h.
+ * that are kept, guarded by hak_super_lock (HAK_RANK_SUPER).  Calls window.h, thp.h and os.h.
  *
  * Superslabs are on lists by the length of their longest run of free units, and a request takes from the list with
  * the shortest run that suffices: superslabs that are almost full are filled up, and those that are almost empty are
@@ -15,6 +15,7 @@
 #include "limit.h"
 #include "os.h"
 #include "settings.h"
+#include "thp.h"
 
 _Static_assert(HAK_PURGE_PASSES == 3, "two bits count them");
 
@@ -354,7 +355,13 @@ static bool keep_none(void)
     return any;
 }
 
-static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero)
+/* What alloc_span() tells of the memory of a span. */
+struct memory {
+    bool zero;      /* it reads as zero */
+    bool untouched; /* nobody has touched the huge page it is in, or will be in */
+};
+
+static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t first, uint32_t rest, struct memory *memory)
 {
     unsigned start;
     struct hak_super *super = find(units, align, &start);
@@ -365,7 +372,12 @@ static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t firs
     uint32_t mask = super ? mask_of(units, start) : 0;
     if (!super || !hak_limit_charge(bytes_of(fresh_units(super, mask))))
         return NULL;
-    *zero = (super->dirty & mask) == 0;
+    memory->zero = (super->dirty & mask) == 0;
+    memory->untouched = super->huge && !super->dirty;
+    if (memory->untouched && hak_thp_dear()) {
+        hak_thp_do_without(super->base, super->slabs[start].base);
+        memory->untouched = false;
+    }
     use_fresh(super, mask);
     take(super, mask);
     struct hak_slab *span = &super->slabs[start];
@@ -374,25 +386,38 @@ static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t firs
     return span;
 }
 
+/* Without the lock. */
+static struct hak_slab *deliver(struct hak_slab *span, const struct memory *memory, bool *zero)
+{
+    if (!span)
+        return NULL;
+    *zero = memory->zero;
+    if (HAK_UNLIKELY(memory->untouched))
+        hak_thp_touch(span->base);
+    return span;
+}
+
 struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero)
 {
+    struct memory memory;
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = alloc_span(units, align, first, rest, zero);
+    struct hak_slab *span = alloc_span(units, align, first, rest, &memory);
     hak_unlock(&hak_super_lock);
-    return span;
+    return deliver(span, &memory, zero);
 }
 
 struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero)
 {
+    struct memory memory;
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = alloc_span(units, align, HAK_ENTRY_LARGE, HAK_ENTRY_INSIDE, zero);
+    struct hak_slab *span = alloc_span(units, align, HAK_ENTRY_LARGE, HAK_ENTRY_INSIDE, &memory);
     if (span) {
         span->class = HAK_CLASS_LARGE; /* what report.c knows it by when it is gone */
         counts.large_spans++;
         counts.large_bytes += units * HAK_UNIT;
     }
     hak_unlock(&hak_super_lock);
-    return span;
+    return deliver(span, &memory, zero);
 }
 
 struct hak_slab *hak_span_again(unsigned units, size_t align)

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * window.c - places windows in the address space and superslabs in windows.  Owns hak_window_first and the windows
- * behind it, guarded by HAK_RANK_SUPER.  Calls meta.h, os.h and settings.h.
+ * behind it, guarded by HAK_RANK_SUPER.  Calls meta.h, os.h and thp.h.
  */
 #include "window.h"
 
 #include "meta.h"
 #include "os.h"
-#include "settings.h"
+#include "thp.h"
 
-/* From this much heap on a superslab asks for a huge page, as what one of them may waste is then a few percent; before,
- * for none, as the kernel may be set to give them to everybody. */
-#define HUGE_PAGES_FROM ((size_t)32 << 20)
 /* Superslabs are asked for in runs of up to this many, an eighth of what there is. */
 #define GROW_MAX 16u
 /* So many occupied places in a row, and the window is given up. */
@@ -151,9 +148,7 @@ static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chu
 
 bool hak_window_wants_huge(void)
 {
-    if (hak_setting(thp) == HAK_THP_AUTO)
-        return supers_mapped << HAK_SUPER_SHIFT > HUGE_PAGES_FROM;
-    return hak_setting(thp) == HAK_THP_ALWAYS;
+    return hak_thp_wanted(supers_mapped << HAK_SUPER_SHIFT);
 }
 
 /* For, or for none, in superslabs one after the other. */
