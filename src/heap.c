@@ -73,7 +73,7 @@ static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsi
     for (unsigned i = 0; i < count; i++) {
         if (!slab || (uintptr_t)blocks[i] >> HAK_UNIT_SHIFT != unit) {
             slab = NULL;
-            if (HAK_UNLIKELY((hak_entry_of(blocks[i]) & ~HAK_ENTRY_INNER) != HAK_ENTRY(heap->number, class))) {
+            if (HAK_UNLIKELY(HAK_ENTRY_FIRST(hak_entry_of(blocks[i])) != HAK_ENTRY(heap->number, class))) {
                 hak_report_double_free("free", blocks[i], size_of(class));
                 continue;
             }

@@ -281,7 +281,7 @@ static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_h
     hak_slab_unlist(slab, &from->lists[class]);
     slab->owner = to->number;
     for (unsigned i = 0; i < slab->units; i++)
-        hak_store(&map[i], i == 0 ? entry : hak_entry_of_rest(entry));
+        hak_store(&map[i], hak_entry_of_unit(entry, i));
     hak_store_release(&from->moved, hak_load(&from->moved) + 1); /* after the entries: see hak_heap_receive() */
     hak_slab_enlist(slab, &to->lists[class]);
     from->slab_bytes -= slab->free * (size_t)hak_classes[class].size;

@@ -72,7 +72,6 @@ struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab
     uint32_t entry = HAK_ENTRY(owner, class);
     uint64_t *bits = NULL;
     _Atomic uint64_t *live = NULL;
-    bool zero;
     if (words > sizeof((struct hak_slab *)0)->bits_here / sizeof(uint64_t)) {
         bits = hak_meta_alloc(bytes_of(traits->capacity));
         if (!bits)
@@ -82,7 +81,7 @@ struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab
         live = hak_meta_alloc(bytes_of(traits->capacity));
     struct hak_slab *slab = NULL;
     if (!HAK_DEBUG || live)
-        slab = hak_span_alloc(traits->units, 1, entry, hak_entry_of_rest(entry), &zero);
+        slab = hak_span_alloc(traits->units, entry);
     if (!slab) {
         if (bits)
             hak_meta_free(bits, bytes_of(traits->capacity));

@@ -53,22 +53,27 @@ HAK_INLINE bool hak_slab_empty(const struct hak_slab *slab)
     return slab->free == slab->capacity;
 }
 
-/* The index of a block; false if the address does not begin one. */
+/* The index of the block that is so far from its slab's first; false if none begins there. */
+HAK_INLINE bool hak_index_at(const struct hak_class *class, size_t offset, unsigned *index)
+{
+    *index = (unsigned)(((uint64_t)offset * class->inverse) >> 32);
+    return *index * (uint64_t)class->size == offset && *index < class->capacity;
+}
+
+/* The same for an address in the slab. */
 HAK_INLINE bool hak_slab_index(const struct hak_slab *slab, const void *p, unsigned *index)
 {
-    const struct hak_class *class = &hak_classes[slab->class];
-    uint64_t offset = (uint64_t)((const char *)p - slab->base);
-    *index = (unsigned)((offset * class->inverse) >> 32);
-    return *index * (uint64_t)class->size == offset && *index < slab->capacity;
+    return hak_index_at(&hak_classes[slab->class], (size_t)((const char *)p - slab->base), index);
 }
 
 /* Whether a block begins at the address, whose page map entry is that of a slab. */
 HAK_INLINE bool hak_block_begins(const void *p, uint32_t entry)
 {
     const struct hak_class *traits = &hak_classes[HAK_ENTRY_CLASS(entry)];
+    size_t in_unit = (uintptr_t)p & (HAK_UNIT - 1);
     unsigned index;
     if (HAK_UNLIKELY(entry & HAK_ENTRY_INNER))
-        return hak_slab_index(hak_slab_of(p), p, &index);
+        return hak_index_at(traits, HAK_ENTRY_BACK(entry) * HAK_UNIT + in_unit, &index);
     return hak_begins(p, traits->inverse, traits->last);
 }
 

@@ -161,12 +161,12 @@ static size_t bytes_of(uint32_t mask)
     return mask ? bits_set(mask) * HAK_UNIT : 0;
 }
 
-static void enter(struct hak_slab *span, unsigned from, unsigned to, uint32_t first, uint32_t rest)
+static void enter(struct hak_slab *span, unsigned from, unsigned to, uint32_t first)
 {
     _Atomic uint32_t *map = hak_entry_at(span->super->window, span->base);
     for (unsigned i = from; i < to; i++) {
         span[i].back = (uint8_t)i;
-        hak_store(&map[i], i == 0 ? first : rest);
+        hak_store(&map[i], hak_entry_of_unit(first, i));
     }
 }
 
@@ -361,7 +361,7 @@ struct memory {
     bool untouched; /* nobody has touched the huge page it is in, or will be in */
 };
 
-static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t first, uint32_t rest, struct memory *memory)
+static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t entry, struct memory *memory)
 {
     unsigned start;
     struct hak_super *super = find(units, align, &start);
@@ -370,6 +370,7 @@ static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t firs
     if (!super && grow())
         super = find(units, align, &start);
     uint32_t mask = super ? mask_of(units, start) : 0;
+    *memory = (struct memory){0};
     if (!super || !hak_limit_charge(bytes_of(fresh_units(super, mask))))
         return NULL;
     memory->zero = (super->dirty & mask) == 0;
@@ -382,42 +383,40 @@ static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t firs
     take(super, mask);
     struct hak_slab *span = &super->slabs[start];
     span->units = (uint8_t)units;
-    enter(span, 0, units, first, rest);
+    enter(span, 0, units, entry);
     return span;
 }
 
 /* Without the lock. */
-static struct hak_slab *deliver(struct hak_slab *span, const struct memory *memory, bool *zero)
+static struct hak_slab *deliver(struct hak_slab *span, const struct memory *memory)
 {
-    if (!span)
-        return NULL;
-    *zero = memory->zero;
     if (HAK_UNLIKELY(memory->untouched))
         hak_thp_touch(span->base);
     return span;
 }
 
-struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero)
+struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry)
 {
     struct memory memory;
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = alloc_span(units, align, first, rest, &memory);
+    struct hak_slab *span = alloc_span(units, 1, entry, &memory);
     hak_unlock(&hak_super_lock);
-    return deliver(span, &memory, zero);
+    return deliver(span, &memory);
 }
 
 struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero)
 {
     struct memory memory;
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = alloc_span(units, align, HAK_ENTRY_LARGE, HAK_ENTRY_INSIDE, &memory);
+    struct hak_slab *span = alloc_span(units, align, HAK_ENTRY_LARGE, &memory);
     if (span) {
         span->class = HAK_CLASS_LARGE; /* what report.c knows it by when it is gone */
         counts.large_spans++;
         counts.large_bytes += units * HAK_UNIT;
     }
     hak_unlock(&hak_super_lock);
-    return deliver(span, &memory, zero);
+    *zero = memory.zero;
+    return deliver(span, &memory);
 }
 
 struct hak_slab *hak_span_again(unsigned units, size_t align)
@@ -512,7 +511,7 @@ bool hak_span_resize_large(struct hak_slab *span, unsigned units)
         if (done) {
             use_fresh(super, mask);
             take(super, mask);
-            enter(span, old, units, HAK_ENTRY_INSIDE, HAK_ENTRY_INSIDE);
+            enter(span, old, units, HAK_ENTRY_LARGE);
         }
     }
     if (done) {

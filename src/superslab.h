@@ -38,12 +38,12 @@ HAK_INLINE size_t hak_super_idle(const struct hak_super_counts *counts)
     return counts->free_dirty + counts->kept_bytes;
 }
 
-/* A run of units, the first aligned to `align` units (a power of two); its page map entries become `first` and
- * `rest`.  *zero tells whether its memory is known to read as zero.  NULL when memory is out. */
-struct hak_slab *hak_span_alloc(unsigned units, unsigned align, uint32_t first, uint32_t rest, bool *zero);
+/* A run of units for a slab whose first unit has this page map entry.  NULL when memory is out. */
+struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry);
 void hak_span_free(struct hak_slab *span);
 
-/* The same for a large block's span, whose entries are HAK_ENTRY_LARGE and HAK_ENTRY_INSIDE.  The last of each length
+/* The same for a large block's span, whose entries are HAK_ENTRY_LARGE and HAK_ENTRY_INSIDE, the first aligned to
+ * `align` units (a power of two).  *zero tells whether its memory is known to read as zero.  The last of each length
  * that was freed is kept as it is, its entries all HAK_ENTRY_INSIDE, for the next block of that length: it is had by
  * hak_span_again() with its alignment in bytes, or that returns NULL. */
 struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero);

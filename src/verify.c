@@ -28,7 +28,7 @@ static void check_slab(const struct hak_slab *slab, const struct hak_heap *heap,
     const _Atomic uint32_t *map = hak_entry_at(slab->super->window, slab->base);
     uint32_t entry = HAK_ENTRY(heap->number, class);
     for (unsigned i = 0; i < slab->units; i++) {
-        HAK_REQUIRE(hak_load(&map[i]) == (i == 0 ? entry : hak_entry_of_rest(entry)));
+        HAK_REQUIRE(hak_load(&map[i]) == hak_entry_of_unit(entry, i));
         HAK_REQUIRE(slab[i].back == i);
         HAK_REQUIRE((slab->super->free >> (slab + i - slab->super->slabs) & 1) == 0);
     }

@@ -99,22 +99,29 @@ struct hak_window {
  * Page map entries: the owner's number above, the class below, times the size of a magazine, so that an entry leads to
  * the magazine without a shift.  No heap has the number 0.  In an uneven class the entries of a slab's units but the
  * first have HAK_ENTRY_INNER as well, which makes them another's in the eyes of the hot paths: those know only how
- * blocks lie in a first unit.
+ * blocks lie in a first unit.  The bits below the class say how many units back the first one is, so that a block that
+ * is freed is known without its slab's state, which is seldom near.
  */
 #define HAK_CLASS_LARGE 0x7eu  /* in place of a class: a large block's span */
 #define HAK_CLASS_INSIDE 0x7du
 #define HAK_ENTRY_CLASS(entry) (((entry) & 0xfffu) / HAK_MAG_SIZE)
 #define HAK_ENTRY_INNER 0x1000u
+#define HAK_ENTRY_BACK(entry) ((entry) & (HAK_MAG_SIZE - 1))
+#define HAK_ENTRY_FIRST(entry) ((entry) & ~(HAK_ENTRY_INNER | (HAK_MAG_SIZE - 1))) /* that of the slab's first unit */
 #define HAK_ENTRY_OWNER(entry) ((entry) >> 13)
 #define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 13 | (class) * HAK_MAG_SIZE)
 #define HAK_ENTRY_NONE 0u
 #define HAK_ENTRY_LARGE HAK_ENTRY(0, HAK_CLASS_LARGE)   /* its first unit */
 #define HAK_ENTRY_INSIDE HAK_ENTRY(0, HAK_CLASS_INSIDE) /* any other unit of it */
 
-/* The entries of a slab's units behind the first. */
-HAK_INLINE uint32_t hak_entry_of_rest(uint32_t first)
+/* The entry of a unit of a slab or span, counted from the first, whose entry is given. */
+HAK_INLINE uint32_t hak_entry_of_unit(uint32_t first, unsigned unit)
 {
-    return hak_classes[HAK_ENTRY_CLASS(first)].uneven ? first | HAK_ENTRY_INNER : first;
+    if (unit == 0)
+        return first;
+    if (first == HAK_ENTRY_LARGE)
+        return HAK_ENTRY_INSIDE;
+    return hak_classes[HAK_ENTRY_CLASS(first)].uneven ? first | HAK_ENTRY_INNER | unit : first;
 }
 
 #pragma GCC visibility push(hidden)
