@@ -14,13 +14,21 @@
 
 #define DEPOT_FIRST 64u      /* blocks that a depot has room for at first */
 #define DEPOT_MOST 16384u    /* and at most: the array takes memory, too */
-#define DEPOT_BLOCK_MAX 8192u /* larger ones go back to their slabs at once: they are few, and hold much */
+/* Larger blocks than HAK_DEPOT_SHARING_MAX hold much; but a few of each class spare most calls the touch of a slab's
+ * state, which is seldom near: so many, or as many as make up this part of the budget. */
+#define ALONE_MOST 16u
+#define ALONE_PART 8u
 #define DECAY_AT_ONCE 512u   /* blocks that are put back under one hold of the lock */
 #define MAKE_ROOM_LOOKS 8u   /* depots that are looked at for blocks that nobody needs */
 
 static size_t size_of(unsigned class)
 {
     return hak_classes[class].size;
+}
+
+static bool shares_budget(unsigned class)
+{
+    return size_of(class) <= HAK_DEPOT_SHARING_MAX;
 }
 
 /* ---- slabs ---- */
@@ -141,6 +149,15 @@ static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned count)
     return true;
 }
 
+/* So many more blocks, or fewer. */
+static void count_depot(struct hak_heap *heap, unsigned class, size_t count)
+{
+    size_t bytes = count * size_of(class);
+    heap->depot_bytes += bytes;
+    if (shares_budget(class))
+        heap->budgeted += bytes;
+}
+
 /* Takes the oldest `count` blocks out of a depot. */
 static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
 {
@@ -150,7 +167,7 @@ static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
     put(heap, class, depot->blocks, count);
     depot->count -= count;
     depot->low -= count;
-    heap->depot_bytes -= count * size_of(class);
+    count_depot(heap, class, -(size_t)count);
     memmove(depot->blocks, depot->blocks + count, depot->count * sizeof *depot->blocks);
 }
 
@@ -161,7 +178,7 @@ static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
     for (unsigned looks = 0; looks < MAKE_ROOM_LOOKS; looks++) {
         unsigned other = heap->cursor;
         struct hak_depot *depot = &heap->depots[other];
-        heap->cursor = (other + 1) % HAK_CLASS_COUNT;
+        heap->cursor = (other + 1) % (hak_class_compute(HAK_DEPOT_SHARING_MAX) + 1);
         if (other == class || depot->count == 0)
             continue;
         uint32_t unused = HAK_MIN(depot->low, DECAY_AT_ONCE);
@@ -176,11 +193,13 @@ static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
 static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
 {
     struct hak_depot *depot = &heap->depots[class];
-    if (size_of(class) > DEPOT_BLOCK_MAX)
-        return false;
-    if (HAK_UNLIKELY(heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget))) {
+    size_t budget = hak_setting(depot_budget);
+    if (!shares_budget(class)) {
+        if (depot->count + count > HAK_MIN(ALONE_MOST, budget / ALONE_PART / size_of(class)))
+            return false;
+    } else if (HAK_UNLIKELY(heap->budgeted + count * size_of(class) > budget)) {
         make_room(heap, class);
-        if (heap->depot_bytes + count * size_of(class) > hak_setting(depot_budget))
+        if (heap->budgeted + count * size_of(class) > budget)
             return false;
     }
     return HAK_LIKELY(depot->count + count <= depot->room) || depot_grow(depot, count);
@@ -191,7 +210,7 @@ static void depot_push(struct hak_heap *heap, unsigned class, void *const *block
     struct hak_depot *depot = &heap->depots[class];
     memcpy(depot->blocks + depot->count, blocks, count * sizeof *blocks);
     depot->count += count;
-    heap->depot_bytes += count * size_of(class);
+    count_depot(heap, class, count);
 }
 
 static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
@@ -202,7 +221,7 @@ static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, 
         return 0;
     depot->count -= count;
     depot->low = HAK_MIN(depot->low, depot->count);
-    heap->depot_bytes -= count * size_of(class);
+    count_depot(heap, class, -(size_t)count);
     memcpy(blocks, depot->blocks + depot->count, count * sizeof *blocks);
     return count;
 }
@@ -329,7 +348,7 @@ static void drain_depots(struct hak_heap *heap)
             hak_meta_free(depot->blocks, depot->room * sizeof *depot->blocks);
         *depot = (struct hak_depot){0};
     }
-    heap->depot_bytes = 0;
+    heap->depot_bytes = heap->budgeted = 0;
 }
 
 static void destroy_empty_slabs(struct hak_heap *heap)

@@ -19,6 +19,9 @@ struct hak_depot {
     uint32_t low; /* the smallest count since hak_heap_decay() last came by */
 };
 
+/* Depots of blocks up to this size share a budget. */
+#define HAK_DEPOT_SHARING_MAX 8192u
+
 /*
  * For each class: blocks in slabs = free bits + out, and out = blocks in this heap's depot and its threads' magazines +
  * blocks in any outbox + live blocks.
@@ -27,6 +30,7 @@ struct hak_heap {
     struct hak_lock lock;
     uint32_t number;
     size_t depot_bytes; /* all depots' blocks' sizes added up */
+    size_t budgeted;    /* those in the depots that share a budget */
     size_t slab_bytes;  /* all slabs' free blocks' sizes added up */
     size_t settled;     /* with more than this many of both, hak_purge_due is set */
     unsigned cursor;    /* the class whose depot is next asked to make room */

@@ -75,7 +75,7 @@ static void check_magazine(struct hak_thread *thread, unsigned class)
 
 static void check_heap(struct hak_heap *heap)
 {
-    size_t depot_bytes = 0, slab_bytes = 0;
+    size_t depot_bytes = 0, budgeted = 0, slab_bytes = 0;
     hak_lock(&heap->lock);
     for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
         HAK_REQUIRE(thread->heap == heap);
@@ -91,8 +91,10 @@ static void check_heap(struct hak_heap *heap)
         HAK_REQUIRE(depot->low <= depot->count && depot->count <= depot->room);
         check_blocks(heap, class, depot->blocks, depot->count);
         depot_bytes += depot->count * (size_t)hak_classes[class].size;
+        if (hak_classes[class].size <= HAK_DEPOT_SHARING_MAX)
+            budgeted += depot->count * (size_t)hak_classes[class].size;
     }
-    HAK_REQUIRE(depot_bytes == heap->depot_bytes);
+    HAK_REQUIRE(depot_bytes == heap->depot_bytes && budgeted == heap->budgeted);
     HAK_REQUIRE(slab_bytes == heap->slab_bytes);
     hak_unlock(&heap->lock);
 }

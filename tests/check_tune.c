@@ -306,13 +306,13 @@ END_TEST
 enum { BLOCKS = 20000 };
 
 /* What of many blocks freed at once stays at hand in the thread's magazines and its heap's depot. */
-static size_t kept_at_hand(size_t size)
+static size_t kept_at_hand(size_t size, int count)
 {
     static void *blocks[BLOCKS];
     for (int round = 0; round < 20; round++) {
-        for (int i = 0; i < BLOCKS; i++)
+        for (int i = 0; i < count; i++)
             blocks[i] = hakmem_malloc(size);
-        for (int i = 0; i < BLOCKS; i++)
+        for (int i = 0; i < count; i++)
             hakmem_free(blocks[i]);
     }
     return hakmem_mallinfo2().fsmblks;
@@ -327,9 +327,9 @@ static void set(const char *settings)
 static void check_magazines(const char *empty, const char *full)
 {
     set(empty);
-    size_t small = kept_at_hand(64);
+    size_t small = kept_at_hand(64, BLOCKS);
     set(full);
-    size_t large = kept_at_hand(64);
+    size_t large = kept_at_hand(64, BLOCKS);
     ck_assert_msg(small < 2048 && large > 4096, "%zu and %zu bytes", small, large);
 }
 
@@ -348,13 +348,36 @@ END_TEST
 START_TEST(depot_budget_bounds)
 {
     set("magazine_budget=0,depot_budget=100k");
-    size_t small = kept_at_hand(64);
+    size_t small = kept_at_hand(64, BLOCKS);
     set("depot_budget=2m");
-    size_t large = kept_at_hand(64);
+    size_t large = kept_at_hand(64, BLOCKS);
     ck_assert_msg(small < 110000 && large > 150000, "%zu and %zu bytes", small, large);
     set("depot_budget=0");
     size_t none = hakmem_mallinfo2().fsmblks;
     ck_assert_msg(none < 4096, "%zu bytes after it was set to 0", none);
+}
+END_TEST
+
+/* Of a size above 8 KiB a depot keeps 16 blocks, or as many as are an eighth of its budget; magazines one or two. */
+START_TEST(depot_keeps_few_large_blocks)
+{
+    static const struct {
+        const char *settings;
+        size_t least, most;
+    } expected[] = {
+        {"depot_budget=256k", 1, 4},
+        {"depot_budget=2m", 12, 15},
+        {"depot_budget=1g", 16, 19},
+        {"depot_budget=0", 0, 3},
+    };
+    size_t size = 20 * TEST_KIB;
+    set("magazine_budget=0");
+    for (size_t i = 0; i < TEST_COUNT(expected); i++) {
+        set(expected[i].settings);
+        size_t kept = kept_at_hand(size, 100) / size;
+        ck_assert_msg(kept >= expected[i].least && kept <= expected[i].most, "%s: %zu blocks kept",
+                      expected[i].settings, kept);
+    }
 }
 END_TEST
 
@@ -422,6 +445,7 @@ int main(void)
         tcase_add_test(effects, magazine_budget_bounds);
         tcase_add_test(effects, magazine_budget_total_bounds);
         tcase_add_test(effects, depot_budget_bounds);
+        tcase_add_test(effects, depot_keeps_few_large_blocks);
         tcase_add_test(effects, keep_free_bounds);
         tcase_add_test(effects, huge_cache_bounds);
     }
