@@ -17,7 +17,7 @@
 /* Larger blocks than HAK_DEPOT_SHARING_MAX hold much; but a few of each class spare most calls the touch of a slab's
  * state, which is seldom near: so many, or as many as make up this part of the budget. */
 #define ALONE_MOST 16u
-#define ALONE_PART 8u
+#define ALONE_PART 4u
 #define DECAY_AT_ONCE 512u   /* blocks that are put back under one hold of the lock */
 #define MAKE_ROOM_LOOKS 8u   /* depots that are looked at for blocks that nobody needs */
 

@@ -358,15 +358,15 @@ START_TEST(depot_budget_bounds)
 }
 END_TEST
 
-/* Of a size above 8 KiB a depot keeps 16 blocks, or as many as are an eighth of its budget; magazines one or two. */
+/* Of a size above 8 KiB a depot keeps 16 blocks, or as many as are a quarter of its budget; magazines one or two. */
 START_TEST(depot_keeps_few_large_blocks)
 {
     static const struct {
         const char *settings;
         size_t least, most;
     } expected[] = {
-        {"depot_budget=256k", 1, 4},
-        {"depot_budget=2m", 12, 15},
+        {"depot_budget=256k", 3, 6},
+        {"depot_budget=1m", 12, 15},
         {"depot_budget=1g", 16, 19},
         {"depot_budget=0", 0, 3},
     };
