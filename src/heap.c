@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * heap.c - blocks between depots and slabs.  Owns no global state; works on one heap at a time, under its lock
- * (HAK_RANK_HEAP).  Calls slab.h and meta.h, and pool.h for slabs that exited threads left behind.
+ * (HAK_RANK_HEAP).  Calls slab.h, meta.h and thp.h, and pool.h for slabs that exited threads left behind.
  */
 #include "heap.h"
 
@@ -11,6 +11,7 @@
 #include "pool.h"
 #include "report.h"
 #include "settings.h"
+#include "thp.h"
 
 #define DEPOT_FIRST 64u      /* blocks that a depot has room for at first */
 #define DEPOT_MOST 16384u    /* and at most: the array takes memory, too */
@@ -93,8 +94,9 @@ static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsi
     }
 }
 
-/* The slab to take from: one of the heap's own, one of a heap without a thread, or a new one. */
-static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool may_create)
+/* The slab to take from: one of the heap's own, one of a heap without a thread, or a new one, of which *untouched tells
+ * as hak_span_alloc() does. */
+static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool may_create, bool *untouched)
 {
     struct hak_slab_lists *lists = &heap->lists[class];
     struct hak_slab *slab = hak_slab_pick(lists);
@@ -102,7 +104,7 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
         return slab;
     if (hak_pool_adopt_slab(heap, class))
         return hak_slab_pick(lists);
-    slab = hak_slab_create(class, heap->number, lists);
+    slab = hak_slab_create(class, heap->number, lists, untouched);
     if (slab) {
         heap->slab_bytes += slab->capacity * size_of(class);
         if (HAK_STATS)
@@ -111,12 +113,13 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
     return slab;
 }
 
-/* Takes up to `want` blocks, stored downwards from `end`, so that the lowest is the first to be popped. */
-static unsigned take(struct hak_heap *heap, unsigned class, void **end, unsigned want)
+/* Takes up to `want` blocks, stored downwards from `end`, so that the lowest is the first to be popped.  *untouched, if
+ * set, is about the slab of that one. */
+static unsigned take(struct hak_heap *heap, unsigned class, void **end, unsigned want, bool *untouched)
 {
     unsigned taken = 0;
     while (taken < want) {
-        struct hak_slab *slab = find_slab(heap, class, taken == 0);
+        struct hak_slab *slab = find_slab(heap, class, taken == 0, untouched);
         if (!slab)
             break;
         taken += hak_slab_take(slab, &heap->lists[class], end - taken, want - taken);
@@ -249,7 +252,7 @@ unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsi
     hak_lock(&heap->lock);
     unsigned got = depot_pop(heap, class, blocks, want);
     if (got == 0) {
-        got = take(heap, class, blocks + want, want);
+        got = take(heap, class, blocks + want, want, &untouched);
         if (got < want)
             memmove(blocks, blocks + want - got, got * sizeof *blocks);
     }
@@ -275,6 +278,7 @@ struct parcel {
 };
 
 /* Takes the heap's blocks out of the array; moves the others to its front and returns how many they are. */
+    bool untouched = false;
 static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **blocks, unsigned count)
 {
     uint8_t class_of[HAK_RECEIVE_MAX];
@@ -283,6 +287,8 @@ static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **
     parcel->first = HAK_CLASS_COUNT - 1;
     parcel->last = 0;
     memset(parcel->end, 0, sizeof parcel->end);
+    if (HAK_UNLIKELY(untouched && got))
+        hak_thp_touch(blocks[got - 1]);
     for (unsigned i = 0; i < count; i++) {
         uint32_t entry = hak_entry_of(blocks[i]);
         uint8_t class = (uint8_t)HAK_ENTRY_CLASS(entry);

@@ -47,8 +47,6 @@ void hak_os_want_huge(void *at, size_t size, bool wanted);
 /* Writes a zero where one is, so that there is memory; returns how much of a processor's time that took, in
  * nanoseconds. */
 uint64_t hak_os_touch(char *at);
-/* The same where a huge page was asked for and none has come: it is to be small pages now. */
-void hak_os_touch_small(char *at, void *huge, size_t size);
 
 /* Where the first window may be tried: an address with nothing near it, differing from run to run; 0 if there is no
  * such place here.  `attempt` counts up from 0. */

@@ -416,15 +416,6 @@ uint64_t hak_os_touch(char *at)
     return HAK_UNLIKELY(told) ? told : took;
 }
 
-/* Where there is a small page the kernel takes no huge one for those around it; what it makes huge pages of later, by
- * the way (khugepaged), goes by the advice. */
-void hak_os_touch_small(char *at, void *huge, size_t size)
-{
-    call(SYS_madvise, (long)huge, (long)size, MADV_NOHUGEPAGE, 0, 0, 0);
-    *(volatile char *)at = 0;
-    call(SYS_madvise, (long)huge, (long)size, MADV_HUGEPAGE, 0, 0, 0);
-}
-
 uint64_t hak_os_milliseconds(void)
 {
     struct timespec now = {0};

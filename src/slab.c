@@ -65,7 +65,7 @@ static void relist(struct hak_slab *slab, struct hak_slab_lists *lists)
     hak_slab_enlist(slab, lists);
 }
 
-struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab_lists *lists)
+struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab_lists *lists, bool *untouched)
 {
     const struct hak_class *traits = &hak_classes[class];
     unsigned words = words_of(traits->capacity);
@@ -81,7 +81,7 @@ struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab
         live = hak_meta_alloc(bytes_of(traits->capacity));
     struct hak_slab *slab = NULL;
     if (!HAK_DEBUG || live)
-        slab = hak_span_alloc(traits->units, entry);
+        slab = hak_span_alloc(traits->units, entry, untouched);
     if (!slab) {
         if (bits)
             hak_meta_free(bits, bytes_of(traits->capacity));

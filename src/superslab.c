@@ -224,6 +224,21 @@ static void break_up(struct hak_super *super)
     hak_os_want_huge(super->base, HAK_SUPER, false);
 }
 
+/* It is to have small pages at first, as long as not all of it is used. */
+static void do_without(struct hak_super *super)
+{
+    break_up(super);
+    super->did_without = true;
+}
+
+/* All of it is used now, and small: the kernel may make a huge page of that by the way (khugepaged). */
+static void ask_again(struct hak_super *super)
+{
+    super->did_without = false;
+    super->huge = true;
+    hak_os_want_huge(super->base, HAK_SUPER, true);
+}
+
 /* Gives back the memory of a superslab's free units, one system call for each run of them. */
 static size_t purge(struct hak_super *super)
 {
@@ -358,7 +373,7 @@ static bool keep_none(void)
 /* What alloc_span() tells of the memory of a span. */
 struct memory {
     bool zero;      /* it reads as zero */
-    bool untouched; /* nobody has touched the huge page it is in, or will be in */
+    bool untouched; /* it is in a huge page that has not come yet */
 };
 
 static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t entry, struct memory *memory)
@@ -371,37 +386,30 @@ static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t entr
         super = find(units, align, &start);
     uint32_t mask = super ? mask_of(units, start) : 0;
     *memory = (struct memory){0};
+    if (super && super->huge && !super->dirty && hak_thp_dear())
+        do_without(super);
     if (!super || !hak_limit_charge(bytes_of(fresh_units(super, mask))))
         return NULL;
     memory->zero = (super->dirty & mask) == 0;
     memory->untouched = super->huge && !super->dirty;
-    if (memory->untouched && hak_thp_dear()) {
-        hak_thp_do_without(super->base, super->slabs[start].base);
-        memory->untouched = false;
-    }
     use_fresh(super, mask);
     take(super, mask);
+    if (HAK_UNLIKELY(super->did_without && super->dirty == UINT32_MAX))
+        ask_again(super);
     struct hak_slab *span = &super->slabs[start];
     span->units = (uint8_t)units;
     enter(span, 0, units, entry);
     return span;
 }
 
-/* Without the lock. */
-static struct hak_slab *deliver(struct hak_slab *span, const struct memory *memory)
-{
-    if (HAK_UNLIKELY(memory->untouched))
-        hak_thp_touch(span->base);
-    return span;
-}
-
-struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry)
+struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry, bool *untouched)
 {
     struct memory memory;
     hak_lock(&hak_super_lock);
     struct hak_slab *span = alloc_span(units, 1, entry, &memory);
     hak_unlock(&hak_super_lock);
-    return deliver(span, &memory);
+    *untouched = memory.untouched;
+    return span;
 }
 
 struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero)
@@ -416,7 +424,7 @@ struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero
     }
     hak_unlock(&hak_super_lock);
     *zero = memory.zero;
-    return deliver(span, &memory);
+    return span;
 }
 
 struct hak_slab *hak_span_again(unsigned units, size_t align)
@@ -610,6 +618,7 @@ static void mend(struct hak_super *super)
     if (super->huge || !hak_window_wants_huge())
         return;
     super->huge = true;
+    super->did_without = false;
     hak_os_want_huge(super->base, HAK_SUPER, true);
 }
 

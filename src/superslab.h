@@ -38,8 +38,9 @@ HAK_INLINE size_t hak_super_idle(const struct hak_super_counts *counts)
     return counts->free_dirty + counts->kept_bytes;
 }
 
-/* A run of units for a slab whose first unit has this page map entry.  NULL when memory is out. */
-struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry);
+/* A run of units for a slab whose first unit has this page map entry.  *untouched tells whether it is in a huge page
+ * that has not come yet: thp.h wants to know how long that takes.  NULL when memory is out. */
+struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry, bool *untouched);
 void hak_span_free(struct hak_slab *span);
 
 /* The same for a large block's span, whose entries are HAK_ENTRY_LARGE and HAK_ENTRY_INSIDE, the first aligned to

@@ -6,7 +6,8 @@
  * The kernel clears a huge page in a tenth of a millisecond if it has one, and 512 small pages in half of one.  But it
  * may have to move other memory out of the way first, or a hypervisor to find memory for the machine, and then a huge
  * page takes milliseconds where small ones, of which some always lie about, do not.  So it is timed: after one that
- * was dear none is taken for a while, in proportion to what it took, which bounds the share of time that is lost.
+ * was dear none is taken for a while, in proportion to what it took, which bounds the share of time that is lost.  (Of
+ * large blocks' spans none is timed: the program may never write to them.)
  */
 #include "thp.h"
 
@@ -17,8 +18,8 @@
 /* From this much heap on a superslab asks for a huge page, as what one of them may waste is then a few percent; before,
  * for none, as the kernel may be set to give them to everybody. */
 #define HUGE_PAGES_FROM ((size_t)32 << 20)
-#define DEAR_FROM 1000000u /* nanoseconds of a processor; small pages would have taken about as long */
-#define PAUSE 32u          /* times as long as it took none is asked for */
+#define DEAR_FROM 2000000u /* nanoseconds of a processor; small pages would have taken less */
+#define PAUSE 256u         /* times as long as it took none is taken */
 
 static _Atomic uint64_t again_at; /* hak_os_milliseconds(), or 0 */
 
@@ -36,18 +37,16 @@ bool hak_thp_dear(void)
         return false;
     if (hak_os_milliseconds() < until)
         return true;
-    hak_store(&again_at, 0);
+    atomic_compare_exchange_strong(&again_at, &until, 0); /* unless another was dear just now */
     return false;
 }
 
-void hak_thp_touch(char *at)
+void hak_thp_touch(void *block)
 {
-    uint64_t took = hak_os_touch(at);
-    if (took >= DEAR_FROM && hak_setting(thp) == HAK_THP_AUTO)
-        hak_store(&again_at, hak_os_milliseconds() + took / 1000000 * PAUSE);
-}
-
-void hak_thp_do_without(char *super, char *at)
-{
-    hak_os_touch_small(at, super, HAK_SUPER);
+    uint64_t took = hak_os_touch(block);
+    if (HAK_LIKELY(took < DEAR_FROM || hak_setting(thp) != HAK_THP_AUTO))
+        return;
+    uint64_t until = hak_os_milliseconds() + took * PAUSE / 1000000, before = hak_load(&again_at);
+    while (before < until && !atomic_compare_exchange_weak(&again_at, &before, until))
+        ;
 }

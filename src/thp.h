@@ -12,12 +12,9 @@
 bool hak_thp_wanted(size_t heap);
 /* Whether one that asked does better without for now, as the last huge page took long to come. */
 bool hak_thp_dear(void);
-/* Writes a zero where one is, in a superslab that asked for a huge page and holds no memory yet, so that it comes, and
- * notes how long that took.  Without a lock, for it may be long; the byte must be the caller's. */
-void hak_thp_touch(char *at);
-/* For a superslab that does better without, in place of hak_thp_touch(): small pages are taken for it, and the kernel
- * may make a huge page of them later, by the way. */
-void hak_thp_do_without(char *super, char *at);
+/* Writes a zero to a block in a superslab that asked for a huge page and holds no memory yet, so that it comes, and
+ * notes how long that took.  Without a lock, for it may be long. */
+void hak_thp_touch(void *block);
 #pragma GCC visibility pop
 
 #endif

@@ -130,6 +130,7 @@ static void set_clean(struct hak_super *super)
     super->dirty = 0;
     super->rest = super->gone = (struct hak_ages){0};
     super->run = HAK_SUPER_UNITS;
+    super->did_without = false;
 }
 
 static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chunk, size_t index)

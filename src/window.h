@@ -73,6 +73,7 @@ struct hak_super {
     struct hak_ages gone; /* how many more calls a unit that one of them gave back counts as wanted again soon */
     uint8_t run;     /* the longest run of free units */
     bool huge;       /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
+    bool did_without; /* it would ask if huge pages were not slow to come (thp.h), and will when all of it is dirty */
 } HAK_ALIGNED(64);
 
 /* The state of 64 MiB of a window. */
