@@ -16,9 +16,12 @@
 #define DEPOT_FIRST 64u      /* blocks that a depot has room for at first */
 #define DEPOT_MOST 16384u    /* and at most: the array takes memory, too */
 /* Larger blocks than HAK_DEPOT_SHARING_MAX hold much; but a few of each class spare most calls the touch of a slab's
- * state, which is seldom near: so many, or as many as make up this part of the budget. */
+ * state, which is seldom near: so many, or as many as make up this part of the budget, and of all classes together
+ * this many times the budget or that part of the heap. */
 #define ALONE_MOST 16u
 #define ALONE_PART 4u
+#define ALONE_TIMES 2u
+#define ALONE_SHARE 32u
 #define DECAY_AT_ONCE 512u   /* blocks that are put back under one hold of the lock */
 #define MAKE_ROOM_LOOKS 8u   /* depots that are looked at for blocks that nobody needs */
 
@@ -46,6 +49,7 @@ static void destroy(struct hak_heap *heap, struct hak_slab *slab)
 {
     if (HAK_STATS)
         heap->slabs[slab->class]--;
+    heap->units -= slab->units;
     heap->slab_bytes -= slab->capacity * size_of(slab->class);
     hak_slab_destroy(slab, &heap->lists[slab->class]);
 }
@@ -106,6 +110,7 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
         return hak_slab_pick(lists);
     slab = hak_slab_create(class, heap->number, lists, untouched);
     if (slab) {
+        heap->units += slab->units;
         heap->slab_bytes += slab->capacity * size_of(class);
         if (HAK_STATS)
             heap->slabs[class]++;
@@ -198,7 +203,9 @@ static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count
     struct hak_depot *depot = &heap->depots[class];
     size_t budget = hak_setting(depot_budget);
     if (!shares_budget(class)) {
-        if (depot->count + count > HAK_MIN(ALONE_MOST, budget / ALONE_PART / size_of(class)))
+        size_t most = HAK_MAX(budget * ALONE_TIMES, heap->units * HAK_UNIT / ALONE_SHARE);
+        if (depot->count + count > HAK_MIN(ALONE_MOST, budget / ALONE_PART / size_of(class)) ||
+            heap->depot_bytes - heap->budgeted + count * size_of(class) > most)
             return false;
     } else if (HAK_UNLIKELY(heap->budgeted + count * size_of(class) > budget)) {
         make_room(heap, class);
@@ -229,10 +236,32 @@ static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, 
     return count;
 }
 
+static bool depot_holds(const struct hak_depot *depot, const void *block)
+{
+    for (uint32_t i = 0; i < depot->count; i++)
+        if (depot->blocks[i] == block)
+            return true;
+    return false;
+}
+
+/* One of the larger blocks.  Their depots hold so few that it costs little to look whether it is there already. */
+static void store_large(struct hak_heap *heap, unsigned class, void *block)
+{
+    if (HAK_UNLIKELY(depot_holds(&heap->depots[class], block)))
+        hak_report_double_free("free", block, size_of(class));
+    else if (depot_has_room(heap, class, 1))
+        depot_push(heap, class, &block, 1);
+    else
+        put(heap, class, &block, 1);
+}
+
 /* Free blocks of one class: into the depot if it has room, else into their slabs. */
 static void store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
-    if (HAK_LIKELY(depot_has_room(heap, class, count)))
+    if (HAK_UNLIKELY(!shares_budget(class)))
+        for (unsigned i = 0; i < count; i++)
+            store_large(heap, class, blocks[i]);
+    else if (HAK_LIKELY(depot_has_room(heap, class, count)))
         depot_push(heap, class, blocks, count);
     else
         put(heap, class, blocks, count);
@@ -249,6 +278,7 @@ static void note_level(struct hak_heap *heap)
 
 unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
 {
+    bool untouched = false;
     hak_lock(&heap->lock);
     unsigned got = depot_pop(heap, class, blocks, want);
     if (got == 0) {
@@ -257,6 +287,8 @@ unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsi
             memmove(blocks, blocks + want - got, got * sizeof *blocks);
     }
     hak_unlock(&heap->lock);
+    if (HAK_UNLIKELY(untouched && got))
+        hak_thp_touch(blocks[got - 1]);
     return got;
 }
 
@@ -278,7 +310,6 @@ struct parcel {
 };
 
 /* Takes the heap's blocks out of the array; moves the others to its front and returns how many they are. */
-    bool untouched = false;
 static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **blocks, unsigned count)
 {
     uint8_t class_of[HAK_RECEIVE_MAX];
@@ -287,8 +318,6 @@ static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **
     parcel->first = HAK_CLASS_COUNT - 1;
     parcel->last = 0;
     memset(parcel->end, 0, sizeof parcel->end);
-    if (HAK_UNLIKELY(untouched && got))
-        hak_thp_touch(blocks[got - 1]);
     for (unsigned i = 0; i < count; i++) {
         uint32_t entry = hak_entry_of(blocks[i]);
         uint8_t class = (uint8_t)HAK_ENTRY_CLASS(entry);

@@ -32,6 +32,7 @@ struct hak_heap {
     size_t depot_bytes; /* all depots' blocks' sizes added up */
     size_t budgeted;    /* those in the depots that share a budget */
     size_t slab_bytes;  /* all slabs' free blocks' sizes added up */
+    size_t units;       /* all slabs' units added up */
     size_t settled;     /* with more than this many of both, hak_purge_due is set */
     unsigned cursor;    /* the class whose depot is next asked to make room */
     struct hak_depot depots[HAK_CLASS_COUNT];

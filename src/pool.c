@@ -284,6 +284,8 @@ static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_h
         hak_store(&map[i], hak_entry_of_unit(entry, i));
     hak_store_release(&from->moved, hak_load(&from->moved) + 1); /* after the entries: see hak_heap_receive() */
     hak_slab_enlist(slab, &to->lists[class]);
+    from->units -= slab->units;
+    to->units += slab->units;
     from->slab_bytes -= slab->free * (size_t)hak_classes[class].size;
     to->slab_bytes += slab->free * (size_t)hak_classes[class].size;
     if (HAK_STATS) {

@@ -75,7 +75,7 @@ static void check_magazine(struct hak_thread *thread, unsigned class)
 
 static void check_heap(struct hak_heap *heap)
 {
-    size_t depot_bytes = 0, budgeted = 0, slab_bytes = 0;
+    size_t depot_bytes = 0, budgeted = 0, slab_bytes = 0, units = 0;
     hak_lock(&heap->lock);
     for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
         HAK_REQUIRE(thread->heap == heap);
@@ -88,6 +88,7 @@ static void check_heap(struct hak_heap *heap)
         if (HAK_STATS)
             HAK_REQUIRE(free_blocks + heap->out[class] == heap->slabs[class] * hak_classes[class].capacity);
         slab_bytes += free_blocks * hak_classes[class].size;
+        units += heap->slabs[class] * hak_classes[class].units;
         HAK_REQUIRE(depot->low <= depot->count && depot->count <= depot->room);
         check_blocks(heap, class, depot->blocks, depot->count);
         depot_bytes += depot->count * (size_t)hak_classes[class].size;
@@ -95,7 +96,7 @@ static void check_heap(struct hak_heap *heap)
             budgeted += depot->count * (size_t)hak_classes[class].size;
     }
     HAK_REQUIRE(depot_bytes == heap->depot_bytes && budgeted == heap->budgeted);
-    HAK_REQUIRE(slab_bytes == heap->slab_bytes);
+    HAK_REQUIRE(slab_bytes == heap->slab_bytes && (!HAK_STATS || units == heap->units));
     hak_unlock(&heap->lock);
 }
 

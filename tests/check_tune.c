@@ -381,6 +381,18 @@ START_TEST(depot_keeps_few_large_blocks)
 }
 END_TEST
 
+/* And of all such sizes together twice the budget; magazines keep a block or two of each. */
+START_TEST(depots_keep_few_large_blocks_in_all)
+{
+    set("magazine_budget=0,depot_budget=1m");
+    size_t kept = 0;
+    for (unsigned eighths = 9; eighths <= 16; eighths++)
+        for (size_t doubling = 8; doubling < 128; doubling *= 2)
+            kept = kept_at_hand(doubling * TEST_KIB / 8 * eighths, 40);
+    ck_assert_msg(kept > TEST_MIB && kept < 5 * TEST_MIB, "%zu bytes kept", kept);
+}
+END_TEST
+
 static size_t returnable_after_blocks_of(size_t size, size_t total)
 {
     static void *blocks[1000];
@@ -446,6 +458,7 @@ int main(void)
         tcase_add_test(effects, magazine_budget_total_bounds);
         tcase_add_test(effects, depot_budget_bounds);
         tcase_add_test(effects, depot_keeps_few_large_blocks);
+        tcase_add_test(effects, depots_keep_few_large_blocks_in_all);
         tcase_add_test(effects, keep_free_bounds);
         tcase_add_test(effects, huge_cache_bounds);
     }
