@@ -424,6 +424,8 @@ struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero
     }
     hak_unlock(&hak_super_lock);
     *zero = memory.zero;
+    if (HAK_UNLIKELY(memory.untouched && hak_thp_times_large()))
+        hak_thp_touch(span->base);
     return span;
 }
 

@@ -6,8 +6,8 @@
  * The kernel clears a huge page in a tenth of a millisecond if it has one, and 512 small pages in half of one.  But it
  * may have to move other memory out of the way first, or a hypervisor to find memory for the machine, and then a huge
  * page takes milliseconds where small ones, of which some always lie about, do not.  So it is timed: after one that
- * was dear none is taken for a while, in proportion to what it took, which bounds the share of time that is lost.  (Of
- * large blocks' spans none is timed: the program may never write to them.)
+ * was dear none is taken for a while, in proportion to what it took, which bounds the share of time that is lost.
+ * Where the first block is a large one it is timed now and then only: the program may never write to it.
  */
 #include "thp.h"
 
@@ -19,9 +19,14 @@
  * for none, as the kernel may be set to give them to everybody. */
 #define HUGE_PAGES_FROM ((size_t)32 << 20)
 #define DEAR_FROM 2000000u /* nanoseconds of a processor; small pages would have taken less */
-#define PAUSE 256u         /* times as long as it took none is taken */
+#define PAUSE 1024u        /* times as long as it took none is taken */
+
+#define LARGE_TIMED 8u     /* so many large blocks are timed, */
+#define LARGE_SHARE 4u     /* and one of so many from then on */
 
 static _Atomic uint64_t again_at; /* hak_os_milliseconds(), or 0 */
+static _Atomic bool dear_last;    /* the last one that was timed was dear */
+static _Atomic unsigned large;    /* how many large blocks came first in their superslabs */
 
 bool hak_thp_wanted(size_t heap)
 {
@@ -41,10 +46,20 @@ bool hak_thp_dear(void)
     return false;
 }
 
+bool hak_thp_times_large(void)
+{
+    if (hak_setting(thp) != HAK_THP_AUTO)
+        return false;
+    unsigned before = hak_add(&large, 1);
+    return hak_load(&dear_last) || before < LARGE_TIMED || before % LARGE_SHARE == 0;
+}
+
 void hak_thp_touch(void *block)
 {
     uint64_t took = hak_os_touch(block);
-    if (HAK_LIKELY(took < DEAR_FROM || hak_setting(thp) != HAK_THP_AUTO))
+    bool dear = took >= DEAR_FROM && hak_setting(thp) == HAK_THP_AUTO;
+    hak_store(&dear_last, dear);
+    if (HAK_LIKELY(!dear))
         return;
     uint64_t until = hak_os_milliseconds() + took * PAUSE / 1000000, before = hak_load(&again_at);
     while (before < until && !atomic_compare_exchange_weak(&again_at, &before, until))

@@ -15,6 +15,8 @@ bool hak_thp_dear(void);
 /* Writes a zero to a block in a superslab that asked for a huge page and holds no memory yet, so that it comes, and
  * notes how long that took.  Without a lock, for it may be long. */
 void hak_thp_touch(void *block);
+/* Whether to do that for a large block: for few of them, as it makes memory resident that may never be written to. */
+bool hak_thp_times_large(void);
 #pragma GCC visibility pop
 
 #endif
