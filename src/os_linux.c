@@ -400,27 +400,25 @@ void hak_os_pause(void)
 #endif
 }
 
-/* Of this thread alone: others may have had the processor meanwhile. */
-static uint64_t thread_nanoseconds(void)
+static uint64_t nanoseconds(clockid_t clock)
 {
-    struct timespec used = {0};
-    call(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, (long)&used, 0, 0, 0, 0);
-    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+    struct timespec time = {0};
+    call(SYS_clock_gettime, clock, (long)&time, 0, 0, 0, 0);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+/* By this thread's clock: others may have had the processor meanwhile. */
 uint64_t hak_os_touch(char *at)
 {
-    uint64_t before = thread_nanoseconds();
+    uint64_t before = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
     *(volatile char *)at = 0;
-    uint64_t took = thread_nanoseconds() - before, told = hak_load(&hak_os_touch_takes);
+    uint64_t took = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - before, told = hak_load(&hak_os_touch_takes);
     return HAK_UNLIKELY(told) ? told : took;
 }
 
 uint64_t hak_os_milliseconds(void)
 {
-    struct timespec now = {0};
-    call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return nanoseconds(CLOCK_MONOTONIC) / 1000000;
 }
 
 void hak_os_name_thread(const char *name)

@@ -29,7 +29,8 @@ enum {
 };
 
 #pragma GCC visibility push(hidden)
-/* A slab of a class with all blocks free, on its list.  NULL when memory is out. */
+/* A slab of a class with all blocks free, on its list; *untouched tells as hak_span_alloc() does.  NULL when memory is
+ * out. */
 struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab_lists *lists, bool *untouched);
 /* Off its list and back to its superslab; all of its blocks are free. */
 void hak_slab_destroy(struct hak_slab *slab, struct hak_slab_lists *lists);

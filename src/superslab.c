@@ -231,11 +231,10 @@ static void do_without(struct hak_super *super)
     super->did_without = true;
 }
 
-/* All of it is used now, and small: the kernel may make a huge page of that by the way (khugepaged). */
 static void ask_again(struct hak_super *super)
 {
-    super->did_without = false;
     super->huge = true;
+    super->did_without = false;
     hak_os_want_huge(super->base, HAK_SUPER, true);
 }
 
@@ -395,7 +394,7 @@ static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t entr
     use_fresh(super, mask);
     take(super, mask);
     if (HAK_UNLIKELY(super->did_without && super->dirty == UINT32_MAX))
-        ask_again(super);
+        ask_again(super); /* the kernel may make a huge page of the small ones by the way (khugepaged) */
     struct hak_slab *span = &super->slabs[start];
     span->units = (uint8_t)units;
     enter(span, 0, units, entry);
@@ -617,11 +616,8 @@ static bool is_out(const struct batch *batch, unsigned unit)
 /* It holds no memory: as if it were new. */
 static void mend(struct hak_super *super)
 {
-    if (super->huge || !hak_window_wants_huge())
-        return;
-    super->huge = true;
-    super->did_without = false;
-    hak_os_want_huge(super->base, HAK_SUPER, true);
+    if (!super->huge && hak_window_wants_huge())
+        ask_again(super);
 }
 
 void hak_super_break_up(struct hak_super *super)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thp.c - when huge pages are worth asking for.  Owns the time from which on they are asked for again, an atomic.
- * Calls os.h and settings.h.
+ * thp.c - when huge pages are worth asking for.  Owns what is known of how the last ones came, atomics without an order
+ * among them.  Calls os.h and settings.h.
  *
  * The kernel clears a huge page in a tenth of a millisecond if it has one, and 512 small pages in half of one.  But it
  * may have to move other memory out of the way first, or a hypervisor to find memory for the machine, and then a huge
@@ -20,7 +20,6 @@
 #define HUGE_PAGES_FROM ((size_t)32 << 20)
 #define DEAR_FROM 2000000u /* nanoseconds of a processor; small pages would have taken less */
 #define PAUSE 1024u        /* times as long as it took none is taken */
-
 #define LARGE_TIMED 8u     /* so many large blocks are timed, */
 #define LARGE_SHARE 4u     /* and one of so many from then on */
 
@@ -48,18 +47,17 @@ bool hak_thp_dear(void)
 
 bool hak_thp_times_large(void)
 {
-    if (hak_setting(thp) != HAK_THP_AUTO)
-        return false;
     unsigned before = hak_add(&large, 1);
     return hak_load(&dear_last) || before < LARGE_TIMED || before % LARGE_SHARE == 0;
 }
 
 void hak_thp_touch(void *block)
 {
+    if (hak_setting(thp) != HAK_THP_AUTO)
+        return;
     uint64_t took = hak_os_touch(block);
-    bool dear = took >= DEAR_FROM && hak_setting(thp) == HAK_THP_AUTO;
-    hak_store(&dear_last, dear);
-    if (HAK_LIKELY(!dear))
+    hak_store(&dear_last, took >= DEAR_FROM);
+    if (HAK_LIKELY(took < DEAR_FROM))
         return;
     uint64_t until = hak_os_milliseconds() + took * PAUSE / 1000000, before = hak_load(&again_at);
     while (before < until && !atomic_compare_exchange_weak(&again_at, &before, until))
