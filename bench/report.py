@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the figures of all rounds mean: ratios to the best peer, noise, goals; as text and as JSON."""
 
+import copy
 import json
 import math
 import os
@@ -27,6 +28,14 @@ class Comparison:
         self.names = results.names
         self.peers = [name for name in results.names if name != subject]
         self.threshold = threshold
+
+    def without(self, name):
+        """The same with one peer less; None if there is no such peer, or no other."""
+        if name not in self.peers or len(self.peers) == 1:
+            return None
+        fewer = copy.copy(self)
+        fewer.peers = [peer for peer in self.peers if peer != name]
+        return fewer
 
     def best_peer(self, workload, metric):
         medians = {name: self.results.median(workload.name, name, metric) for name in self.peers}
@@ -177,14 +186,21 @@ GOALS = [
 ]
 
 
+def overall_rows(comparison, remark=""):
+    ratios = [comparison.ratio(workload, workload.clock) for workload in comparison.chosen]
+    ratios = [ratio for ratio in ratios if ratio is not None]
+    return [("time / best peer, geometric mean" + remark, 0.95, geometric_mean(ratios)),
+            ("time / best peer, the worst workload" + remark, 1.05, max(ratios, default=None)),
+            ("peak RSS / lowest peer, geometric mean" + remark, 1.0, comparison.mean(peak_of))]
+
+
 def goal_rows(comparison):
     """(text, limit, reached value) for each goal whose workload was run."""
     by_name = {workload.name: workload for workload in comparison.chosen}
-    ratios = [comparison.ratio(workload, workload.clock) for workload in comparison.chosen]
-    ratios = [ratio for ratio in ratios if ratio is not None]
-    rows = [("time / best peer, geometric mean", 0.95, geometric_mean(ratios)),
-            ("time / best peer, the worst workload", 1.05, max(ratios, default=None)),
-            ("peak RSS / lowest peer, geometric mean", 1.0, comparison.mean(peak_of))]
+    rows = overall_rows(comparison)
+    libraries = comparison.without("glibc")
+    if libraries:
+        rows += overall_rows(libraries, ", without glibc")
     failures = sum(comparison.subject in failed for failed in comparison.results.failures.values())
     if failures:
         rows.append(("workloads that failed", 0, failures))
