@@ -4,11 +4,11 @@
  *
  *     waves [MEBIBYTES [WAVES [MILLISECONDS]]]
  *
- * Pattern: one thread allocates MEBIBYTES of blocks of 1 to 200 KiB, writes to each of their pages, frees all of them in
- * random order, sleeps MILLISECONDS, and so on, WAVES times.  An allocator that gives memory back between the waves pays
- * with a page fault for each page that the next one uses; one that never does keeps it all.  "faults_per_wave" is the
- * average over all waves but the first two, and "rss_kept" the share of the resident memory that is still there at the
- * end of a pause, on average.  Only the waves are timed, not the pauses.
+ * Pattern: one thread allocates MEBIBYTES of blocks of 1 to 200 KiB, writes to each of their pages, frees all of them
+ * in random order, sleeps MILLISECONDS, and so on, WAVES times.  An allocator that gives memory back between the waves
+ * pays with a page fault for each page that the next one uses; one that never does keeps it all.  "faults_per_wave" is
+ * the average over all waves but the first two, and "rss_kept" the share of the resident memory that is still there at
+ * the end of a pause, on average.  Only the waves are timed, not the pauses.
  * Source: servers with bursts of requests; a program of this project.
  */
 #include "bench.h"

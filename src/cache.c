@@ -48,6 +48,7 @@ void hak_cache_reset(struct hak_thread *thread)
         mag->size = hak_classes[class].size;
         set_room(thread, class, first_room(class));
     }
+    memset(thread->way, HAK_WAY_NONE, sizeof thread->way);
     thread->grown = 0;
 }
 
@@ -103,14 +104,23 @@ static void grow(struct hak_thread *thread, unsigned class)
         shrink_another(thread, class);
 }
 
-/* Half of what the magazine may hold: as many may be freed as taken before it has to come back. */
+/* How many blocks a magazine gets, or gives: half of what it may hold, as then as many may be freed as taken before it
+ * has to come back; and all when it came for the same before, as then the program does nothing but take, or free. */
+static unsigned batch(struct hak_thread *thread, unsigned class, enum hak_way way)
+{
+    unsigned room = thread->cache.mags[class].room;
+    bool again = thread->way[class] == way;
+    thread->way[class] = (uint8_t)way;
+    return again ? room : (room + 1) / 2;
+}
+
 void *hak_cache_refill(struct hak_thread *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
     void **base = hak_mag_base(thread, class);
     thread->busy[class] = true;
     grow(thread, class);
-    unsigned got = hak_heap_get(thread->heap, class, base + 1, (mag->room + 1) / 2);
+    unsigned got = hak_heap_get(thread->heap, class, base + 1, batch(thread, class, HAK_WAY_IN));
     hak_store_release(&mag->top, base + got);
     return hak_mag_pop(mag);
 }
@@ -135,7 +145,7 @@ void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block)
     thread->busy[class] = true;
     grow(thread, class);
     if (hak_load(&mag->top) == mag->limit)
-        give_oldest(thread, class, (mag->room + 1) / 2);
+        give_oldest(thread, class, batch(thread, class, HAK_WAY_OUT));
     void **top = hak_load(&mag->top);
     top[1] = block;
     hak_store_release(&mag->top, top + 1);

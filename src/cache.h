@@ -49,6 +49,9 @@ struct hak_outbox {
     void *blocks[HAK_OUTBOX_MAX];
 };
 
+/* Which way blocks went the last time that a magazine had run empty or full. */
+enum hak_way { HAK_WAY_NONE, HAK_WAY_IN, HAK_WAY_OUT };
+
 enum hak_cache_state {
     HAK_CACHE_BOUND, /* a thread owns it */
     HAK_CACHE_FREE,  /* its thread has exited: it is empty, and the next thread takes it */
@@ -61,6 +64,7 @@ struct hak_thread {
     size_t grown;           /* bytes by which magazines' rooms exceed their first values */
     unsigned cursor;        /* the class whose magazine is next asked to shrink */
     bool busy[HAK_CLASS_COUNT]; /* the magazine has run empty or full since it was last asked */
+    uint8_t way[HAK_CLASS_COUNT]; /* enum hak_way */
     struct hak_outbox outbox;
     void *slots[HAK_MAG_SLOTS];
 

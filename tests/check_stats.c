@@ -260,7 +260,8 @@ START_TEST(test_many_threads)
     join(threads);
     check_shadow("after thread exit");
     /* Those that exited have delivered what they had. */
-    NEED(snapshot().remote_frees > 0 || one_heap(), "no remote frees of %d threads that free one another's blocks", THREADS);
+    NEED(snapshot().remote_frees > 0 || one_heap(), "no remote frees of %d threads that free one another's blocks",
+         THREADS);
     empty_all();
     check_shadow("all freed");
     hak_verify();

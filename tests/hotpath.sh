@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The branches and instruction counts of the hot paths, the latter read from callgrind, against those in hotpath.golden.  Instructions are the
-# same on every machine for the same code, so a change of them is a change of ours, not noise.
+# The branches and instruction counts of the hot paths, the latter read from callgrind, against those in
+# hotpath.golden.  Instructions are the same on every machine for the same code, so a change of them is a change of
+# ours, not noise.
 #
 # `hotpath.sh --print` prints the counts as they are now, in the form of hotpath.golden.
 # shellcheck source-path=SCRIPTDIR source=tap.subr
