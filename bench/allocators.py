@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sysconfig
 
@@ -14,6 +15,10 @@ INSTALLED = {
     "jemalloc": ["libjemalloc.so.2", "libjemalloc.so"],
     "tcmalloc": ["libtcmalloc_minimal.so.4", "libtcmalloc_minimal.so"],
 }
+
+
+# Other libraries, and settings of allocators and of programs that have an allocator of their own.
+NOT_PASSED_ON = re.compile(r"LD_|BENCH_|HAKMEM|MALLOC|JE_MALLOC|_RJEM|MIMALLOC|TCMALLOC|SNMALLOC|GLIBC_TUNABLES|PYTHON|RUBY")
 
 
 class Unusable(Exception):
@@ -46,8 +51,7 @@ def find_library(names):
 
 def clean_environment():
     """The caller's environment without what would make one allocator's run differ from another's."""
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in ("LD_PRELOAD", "BENCH_IDLE", "PYTHONMALLOC")}
+    environment = {name: value for name, value in os.environ.items() if not NOT_PASSED_ON.match(name)}
     environment["LC_ALL"] = "C"
     return environment
 
@@ -71,6 +75,8 @@ def parse_named(text):
     name, separator, path = text.partition("=")
     if not separator or not name or not path:
         raise Unusable(f"--with wants NAME=PATH, not \"{text}\"")
+    if not re.fullmatch(r"[\w.+-]+", name):
+        raise Unusable(f"--with {text}: a name is of letters, digits, and _ . + -")
     if not os.path.isfile(path):
         raise Unusable(f"--with {text}: there is no file {path}")
     return Allocator(name, os.path.abspath(path))

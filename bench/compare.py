@@ -8,7 +8,9 @@ sys.dont_write_bytecode = True  # the source folder may be read-only, and is to 
 
 import argparse  # noqa: E402
 import fnmatch  # noqa: E402
+import math  # noqa: E402
 import os  # noqa: E402
+import signal  # noqa: E402
 
 import allocators  # noqa: E402
 import chart  # noqa: E402
@@ -22,11 +24,22 @@ class Refused(Exception):
     """Something the caller asked for cannot be done; the text is the whole message."""
 
 
+def number(text, kind, least):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of {least} or more, not \"{text}\"")
+    return value
+
+
 def positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    return number(text, int, 1)
+
+
+def not_negative(text):
+    return number(text, float, 0)
 
 
 def parse_arguments():
@@ -46,9 +59,9 @@ def parse_arguments():
     parser.add_argument("--clock", choices=("auto", "cpu", "wall"), default="auto",
                         help="what counts as time: processor time, which other processes disturb less, elapsed time, "
                         "or the one that suits the workload (auto)")
-    parser.add_argument("--noise", type=float, default=5, metavar="PERCENT",
+    parser.add_argument("--noise", type=not_negative, default=5, metavar="PERCENT",
                         help="noise above which a workload is called too noisy (5)")
-    parser.add_argument("--idle", type=float, default=2, metavar="SECONDS",
+    parser.add_argument("--idle", type=not_negative, default=2, metavar="SECONDS",
                         help="how long programs idle before their RSS is read, in the first round; 0 for not (2)")
     parser.add_argument("--timeout", type=positive, default=300, metavar="SECONDS", help="limit of one run (300)")
     parser.add_argument("--output", default="bench-results", metavar="DIR",
@@ -121,6 +134,8 @@ def compare(options):
     for workload in chosen:
         workload.clock = workload.clock if options.clock == "auto" else options.clock
     os.makedirs(options.output, exist_ok=True)
+    if not os.access(options.output, os.W_OK | os.X_OK):
+        raise Refused(f"nothing can be written to {options.output}")
 
     rounds = options.rounds or (3 if options.quick else 5)
     machine = report.describe_machine()
@@ -146,7 +161,12 @@ def compare(options):
     return 0 if done == rounds else 130
 
 
+def terminate(_signal, _frame):
+    raise KeyboardInterrupt
+
+
 def main():
+    signal.signal(signal.SIGTERM, terminate)  # so that what runs is stopped, and what was measured is not lost
     try:
         return compare(parse_arguments())
     except (Refused, allocators.Unusable) as error:

@@ -104,13 +104,14 @@ static double percentile(const struct histogram *h, double percent)
     return (double)h->slowest / ticks_per_ns;
 }
 
-/* Page faults and context switches of this thread since the last call of this function. */
+/* Page faults of this thread, and how often it lost its processor, since the last call of this function.  Waiting, for
+ * a lock say, is not an excuse. */
 static long new_interruptions(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_THREAD, &usage);
     long before = interruptions;
-    interruptions = usage.ru_minflt + usage.ru_majflt + usage.ru_nvcsw + usage.ru_nivcsw;
+    interruptions = usage.ru_minflt + usage.ru_majflt + usage.ru_nivcsw;
     return interruptions - before;
 }
 

@@ -107,8 +107,8 @@ def sqlite3(quick):
 
 def python3(quick):
     def run(context, allocator):
-        command = [sys.executable, "-I", data("churn.py"), "5" if quick else "20"]
-        # Without this Python keeps small objects in arenas of its own.
+        command = [sys.executable, "-s", data("churn.py"), "5" if quick else "20"]
+        # Without this Python keeps small objects in arenas of its own; -I and -E would have it ignore this.
         return context.run_program(command, allocator, {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"})
     return Workload("python3", "without its own arenas", run, "cpu")
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Runs workloads under allocators, round after round, and keeps what they report."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import statistics
@@ -16,6 +18,14 @@ CONTROL = "(control)"
 
 class Failed(Exception):
     """A run that did not end well; the text says how."""
+
+
+def describe_status(status):
+    """An exit status, of a shell or a launcher also one that stands for a signal."""
+    number = -status if status < 0 else status - 128
+    with contextlib.suppress(ValueError):
+        return f"status {status} ({signal.Signals(number).name})"
+    return f"status {status}"
 
 
 def parse_metrics(text):
@@ -58,17 +68,15 @@ class Context:
         try:
             output, errors = process.communicate(timeout=self.timeout)
         except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may just have ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise Failed(f"not finished after {self.timeout} s") from error
             raise
         if process.returncode != 0:
             said = errors.strip().splitlines()
-            status = process.returncode
-            if status > 128:
-                status = f"{status} ({signal.Signals(status - 128).name})" if status - 128 < 65 else status
-            raise Failed(f"status {status}" + (f": {said[-1]}" if said else ""))
+            raise Failed(describe_status(process.returncode) + (f": {said[-1]}" if said else ""))
         return output
 
     def run_program(self, command, allocator, environment=None, directory=None):
@@ -94,6 +102,13 @@ class Results:
         cell = self.values.setdefault(workload, {}).setdefault(allocator, {})
         for metric, value in metrics.items():
             cell.setdefault(metric, []).append(value)
+
+    def keep(self, rounds):
+        """Forgets what is of a later round than the first so many."""
+        for cells in self.values.values():
+            for cell in cells.values():
+                for values in cell.values():
+                    del values[rounds:]
 
     def fail(self, workload, allocator, reason):
         self.failures.setdefault(workload, {})[allocator] = reason
@@ -135,7 +150,7 @@ def run_one(context, workload, allocator, results):
 
 
 def run_rounds(context, chosen, contestants, rounds, idle, verbose):
-    """All rounds: each runs every workload under every allocator, the order of the allocators rotated by one.
+    """All rounds: each runs every workload under every allocator, in an order that is drawn anew each time.
 
     The first allocator runs a second time in each round under the name CONTROL: how far its two medians differ is how
     far two medians of different allocators may differ without meaning anything.  Returns the results, and how many
@@ -143,12 +158,12 @@ def run_rounds(context, chosen, contestants, rounds, idle, verbose):
     """
     results = Results([allocator.name for allocator in contestants])
     everybody = contestants + [allocators.Allocator(CONTROL, contestants[0].path)]
+    order = random.Random(rounds)
     try:
         for number in range(rounds):
-            for row, workload in enumerate(chosen):
-                shift = (number + row) % len(everybody)
+            for workload in chosen:
                 progress = []
-                for allocator in everybody[shift:] + everybody[:shift]:
+                for allocator in order.sample(everybody, len(everybody)):
                     if allocator.name in results.failures.get(workload.name, {}):
                         continue
                     context.idle = idle if number == 0 and allocator.name != CONTROL else 0
@@ -158,5 +173,6 @@ def run_rounds(context, chosen, contestants, rounds, idle, verbose):
                 if verbose:
                     say(f"round {number + 1}/{rounds}  {workload.name}: {', '.join(progress)}")
     except KeyboardInterrupt:
+        results.keep(number)
         return results, number
     return results, rounds

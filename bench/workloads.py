@@ -26,7 +26,7 @@ class Workload:
 
 
 # Name, what it is, program with arguments, the same for --quick, clock, other metrics.  {cpus} is the number of
-# processors.  About a second each under the faster allocators, a quarter of that with --quick.
+# processors.  A second at most under the faster allocators, a quarter of that with --quick.
 SYNTHETIC = [
     ("random_mixed", "random sizes, 400 slots", "random_mixed 60m 400 1", "random_mixed 15m 400 1", "cpu", {}),
     ("larson", "server, threads come and go", "larson {cpus} 100", "larson {cpus} 25", "wall", {}),
@@ -57,7 +57,7 @@ SYNTHETIC = [
     ("latency", "single calls, server mix", "latency 10m", "latency 3m", "cpu",
      {"p50": "p50 of a call", "p99": "p99", "p99.9": "p99.9", "quiet_p99.9": "p99.9 without the kernel's part",
       "quiet_max": "slowest without the kernel's part", "noise_max": "slowest empty measurement",
-      "quiet_above_1ms": "calls above 1 ms, not the kernel's"}),
+      "quiet_above_1ms": "calls above 1 ms, not the kernel's", "above_1ms": "all calls above 1 ms"}),
     ("holes", "90 % freed at random", "holes 256", "holes 64", "cpu",
      {"rss_over_live": "RSS / live bytes after 3 s", "refilled_over_live": "RSS / live bytes, refilled",
       "ns_at_once": "a block into a hole, at once", "ns_rested": "the same after 3 s"}),

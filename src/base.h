@@ -53,7 +53,8 @@
 #define HAK_SUPER ((size_t)1 << HAK_SUPER_SHIFT)
 #define HAK_SUPER_UNITS 32u
 
-/* What two threads write must not share this many bytes: two lines, as processors fetch lines in pairs. */
+/* What two threads write often, each its own (heaps, caches), must not share this many bytes: two lines, as processors
+ * fetch lines in pairs.  What is written once a slab, by whatever thread (the locks below a heap's), lies together. */
 #define HAK_LINE 128
 
 #define HAK_MIN(a, b) ((a) < (b) ? (a) : (b))

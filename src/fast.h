@@ -20,8 +20,9 @@ HAK_INLINE struct hak_mag *hak_mag_at(struct hak_cache *cache, size_t place)
 }
 
 /*
- * Two branches.  To the result: the class's place (two bytes), the thread's delta, the magazine's top, the block there;
- * and one store.  An empty magazine's top is a slot that holds NULL.  NULL if the thread has no block at hand.
+ * Two branches.  To the result: the class's place (two bytes), where the thread's variables are and its delta there,
+ * the magazine's top, the block there; and one store.  An empty magazine's top is a slot that holds NULL.  NULL if the
+ * thread has no block at hand.
  */
 HAK_INLINE void *hak_pop(size_t size)
 {
@@ -54,9 +55,9 @@ HAK_INLINE bool hak_push(struct hak_mag *mag, void *p)
 }
 
 /*
- * Five branches; loads: the thread's delta, the window's base and size, the map's address, the entry, the key, the
- * magazine's four fields, the topmost block; two stores, the slot and the magazine's top.  NULL, large, huge, foreign
- * and other threads' pointers leave by the second branch at the latest.
+ * Five branches; loads: where the thread's variables are and its delta there, the window's base and size, the map's
+ * address, the entry, the key, the magazine's four fields, the topmost block; two stores, the slot and the magazine's
+ * top.  NULL, large, huge, foreign and other threads' pointers leave by the second branch at the latest.
  */
 HAK_INLINE void hak_free(void *p)
 {

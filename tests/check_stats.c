@@ -613,6 +613,41 @@ START_TEST(test_walk_among_threads)
 }
 END_TEST
 
+static size_t system_calls(void)
+{
+    struct hakmem_stats stats = snapshot();
+    return stats.mmap_calls + stats.munmap_calls + stats.mremap_calls + stats.madvise_calls + stats.mprotect_calls +
+           stats.futex_calls;
+}
+
+/* Blocks of all kinds come and go, and once all that is needed is there the kernel is not asked for anything. */
+START_TEST(test_steady_state)
+{
+    enum { BLOCKS = 400, CALLS = 300000 };
+    static void *blocks[BLOCKS];
+    uint64_t random = test_state(11);
+    size_t before = 0;
+    for (unsigned round = 0; round < 4; round++) {
+        before = round == 3 ? system_calls() : 0;
+        for (unsigned i = 0; i < CALLS; i++) {
+            void **slot = &blocks[test_random(&random) % BLOCKS];
+            hakmem_free(*slot);
+            *slot = hakmem_malloc(1 + test_random(&random) % 1000);
+            if (i % 100 == 0) {
+                hakmem_free(hakmem_malloc(100000));
+                hakmem_free(hakmem_malloc(300000));
+                hakmem_free(hakmem_malloc(3000000));
+                *slot = hakmem_realloc(*slot, 2000);
+            }
+        }
+    }
+    size_t after = system_calls();
+    NEED(after == before, "%zu system calls in %u calls", after - before, CALLS);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        hakmem_free(blocks[i]);
+}
+END_TEST
+
 int main(void)
 {
     /* What several calls tell is compared: nothing may go back to the kernel by itself in between. */
@@ -627,6 +662,7 @@ int main(void)
     tcase_add_test(tcase, test_no_allocation);
     tcase_add_test(tcase, test_sizes);
     tcase_add_test(tcase, test_errno_is_kept);
+    tcase_add_test(tcase, test_steady_state);
     tcase_add_test(tcase, test_walk);
     tcase_add_test(tcase, test_walk_huge);
     tcase_add_test(tcase, test_walk_calls);
