@@ -17,8 +17,9 @@ INSTALLED = {
 }
 
 
-# Other libraries, and settings of allocators and of programs that have an allocator of their own.
-NOT_PASSED_ON = re.compile(r"LD_|BENCH_|HAKMEM|MALLOC|JE_MALLOC|_RJEM|MIMALLOC|TCMALLOC|SNMALLOC|GLIBC_TUNABLES|PYTHON|RUBY")
+# Settings of allocators, and of programs that have an allocator of their own.
+NOT_PASSED_ON = re.compile("LD_PRELOAD|BENCH_|HAKMEM|MALLOC|JE_MALLOC|_RJEM|MIMALLOC|TCMALLOC|SNMALLOC|GLIBC_TUNABLES|"
+                           "PYTHON|RUBY")
 
 
 class Unusable(Exception):
