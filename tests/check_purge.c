@@ -180,6 +180,8 @@ int main(void)
 {
     Suite *suite = suite_create("purge");
     TCase *tcase = suite_case(suite, "passes", 120);
+    if (HAK_MINIMAL) /* its knobs do not change, and a pass that comes by itself would be in the way */
+        return suite_run(suite);
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_add_loop_test(tcase, test_rest, 0, TEST_COUNT(sizes));
     tcase_add_loop_test(tcase, test_use_in_between, 0, TEST_COUNT(sizes));
