@@ -161,12 +161,9 @@ def compare(options):
     return 0 if done == rounds else 130
 
 
-def terminate(_signal, _frame):
-    raise KeyboardInterrupt
-
-
 def main():
-    signal.signal(signal.SIGTERM, terminate)  # so that what runs is stopped, and what was measured is not lost
+    # As an interrupt, so that what runs is stopped, and what was measured is not lost.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return compare(parse_arguments())
     except (Refused, allocators.Unusable) as error:

@@ -56,9 +56,9 @@ class Comparison:
 
         The larger of what the control differs from its twin, and of half the spread of the two that are compared.
         """
-        best = self.best_peer(workload, metric)
         if len(self.results.get(workload.name, self.names[0], metric)) < 2:
             return None
+        best = self.best_peer(workload, metric)
         twin = self.results.median(workload.name, self.names[0], metric)
         again = self.results.median(workload.name, runner.CONTROL, metric)
         found = [abs(again / twin - 1)] if twin and again else []
