@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Writes src/sizeclass_table.h:  awk -f build-aux/gen-sizeclass.awk > src/sizeclass_table.h
+# Writes src/base/sizeclass_table.h:  awk -f build-aux/gen-sizeclass.awk > src/base/sizeclass_table.h
 #
 # Classes are 16 to 128 bytes in steps of 16, then eight to each doubling up to 128 KiB, so that rounding up wastes
 # less than 12.5 % of a request above 128 bytes.  A slab of a class is the fewest 64 KiB units (at most 8) that hold

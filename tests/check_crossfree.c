@@ -12,7 +12,7 @@
 
 #include "suite.h"
 
-#include "verify.h"
+#include "stats/verify.h"
 
 /* Every kind of block: classes, spans, mappings, both sides of each border. */
 static const size_t sizes[] = {0,     1,      16,     48,     129,     1000,    4096,    32768,

@@ -13,7 +13,7 @@
 
 #include "suite.h"
 
-#include "verify.h"
+#include "stats/verify.h"
 
 /* Whether two figures differ by no more than 3 % and a little. */
 static int about(size_t a, size_t b)

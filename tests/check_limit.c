@@ -7,13 +7,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "large.h"
-#include "limit.h"
-#include "meta.h"
-#include "os.h"
-#include "purge.h"
+#include "pages/large.h"
+#include "pages/limit.h"
+#include "pages/meta.h"
+#include "os/os.h"
+#include "purge/purge.h"
 #include "suite.h"
-#include "verify.h"
+#include "stats/verify.h"
 
 #define BLOCKS 4000000
 

@@ -16,8 +16,8 @@
 
 #include "suite.h"
 
-#include "os.h"
-#include "verify.h"
+#include "os/os.h"
+#include "stats/verify.h"
 
 #define BLOCKS 6000
 

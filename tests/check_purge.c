@@ -5,10 +5,10 @@
  */
 #include <unistd.h>
 
-#include "large.h"
-#include "purge.h"
+#include "pages/large.h"
+#include "purge/purge.h"
 #include "suite.h"
-#include "verify.h"
+#include "stats/verify.h"
 
 #define HELD (60 * TEST_MIB)
 

@@ -15,7 +15,7 @@
 
 #include "suite.h"
 
-#include "verify.h"
+#include "stats/verify.h"
 
 #define OPERATIONS 10000000
 #define SLOTS 12000 /* blocks of one thread at most */

@@ -7,7 +7,7 @@
 
 #include "suite.h"
 
-#include "verify.h"
+#include "stats/verify.h"
 
 /* Both sides of each border between classes, spans and mappings, and a few sizes that are nothing special. */
 static const size_t sizes[] = {

@@ -8,8 +8,8 @@
 
 #include "suite.h"
 
-#include "sizeclass.h"
-#include "verify.h"
+#include "base/sizeclass.h"
+#include "stats/verify.h"
 
 #define UNIT ((size_t)64 << 10)
 

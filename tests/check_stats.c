@@ -12,11 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "os.h"
-#include "settings.h"
+#include "os/os.h"
+#include "knobs/knobs.h"
 #include "suite.h"
 
-#include "verify.h"
+#include "stats/verify.h"
 
 static struct hakmem_stats snapshot(void)
 {

@@ -7,11 +7,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "os.h"
-#include "settings.h"
+#include "os/os.h"
+#include "knobs/knobs.h"
 #include "suite.h"
-#include "superslab.h"
-#include "verify.h"
+#include "pages/superslab.h"
+#include "stats/verify.h"
 
 #define SUPER (2 * TEST_MIB)
 #define BLOCK (16 * TEST_KIB) /* four to a unit */

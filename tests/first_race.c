@@ -10,7 +10,7 @@
 
 #include "hakmem.h"
 #include "tap.h"
-#include "verify.h"
+#include "stats/verify.h"
 
 enum { THREADS = 64 };
 

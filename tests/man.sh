@@ -53,13 +53,13 @@ done <"$scratch/told"
 ok $? "no page tells of a function that is not there${unknown:+:$unknown}"
 
 # ---- The knobs: the table, the page and what the library says ------------------------------------------------------
-sed -n 's/^HAK_KNOB(\([a-z0-9_]*\),.*/\1/p' "$top_srcdir/src/tune.def" | sort >"$scratch/knobs"
+sed -n 's/^HAK_KNOB(\([a-z0-9_]*\),.*/\1/p' "$top_srcdir/src/knobs/knobs.def" | sort >"$scratch/knobs"
 # Of each knob its name and the line that tells default, range and when.
 awk '/^\.Sh/ { knobs = /^\.Sh KNOBS/ }
     knobs && /^\.It Cm / { name = $3; next }
     knobs && name { print name ": " $0; name = "" }' "$man/hakmem_tune.3" | sort >"$scratch/described"
 cut -d : -f 1 "$scratch/described" | diff "$scratch/knobs" - >"$scratch/diff"
-ok $? "hakmem_tune(3) describes the knobs of src/tune.def and no others"
+ok $? "hakmem_tune(3) describes the knobs of src/knobs/knobs.def and no others"
 note "$scratch/diff"
 tune=${HAKMEM_TUNE_COMMAND:-$top_builddir/tools/tune/hakmem-tune}
 if [ -x "$tune" ]; then
@@ -89,15 +89,15 @@ note "$scratch/missing"
 
 # ---- What the library asks of the kernel ---------------------------------------------------------------------------
 {
-    grep -ho 'SYS_[a-z0-9_]*' "$top_srcdir"/src/*.c | sed 's/^SYS_//; s/^prlimit64$/prlimit/'
-    ! grep -q 'sigaction(' "$top_srcdir"/src/*.c || echo sigaction
+    grep -ho 'SYS_[a-z0-9_]*' "$top_srcdir"/src/*/*.c | sed 's/^SYS_//; s/^prlimit64$/prlimit/'
+    ! grep -q 'sigaction(' "$top_srcdir"/src/*/*.c || echo sigaction
 } | sort -u >"$scratch/called"
 sed -n '/^\.Ss System calls/,/^\.El/{/^\.It/{s/^\.It//; s/Xr \([a-z0-9_]*\) 2 *,*/\
 \1\
 /gp;};}' "$man/hakmem.7" | grep '^[a-z]' | sort -u | diff "$scratch/called" - >"$scratch/diff"
 ok $? "hakmem(7) lists the system calls that the sources make and no others"
 note "$scratch/diff"
-grep -ho '"/\(proc\|sys\)/[^"]*"' "$top_srcdir"/src/*.c | tr -d '"' | sort -u | while read -r file; do
+grep -ho '"/\(proc\|sys\)/[^"]*"' "$top_srcdir"/src/*/*.c | tr -d '"' | sort -u | while read -r file; do
     grep -q "^\.It Pa $file\(/\|$\)" "$man/hakmem.7" || echo "$file"
 done >"$scratch/missing"
 [ ! -s "$scratch/missing" ]

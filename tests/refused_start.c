@@ -12,8 +12,8 @@
 #include "hakmem.h"
 #include "tap.h"
 
-#include "pool.h"
-#include "verify.h"
+#include "heap/registry.h"
+#include "stats/verify.h"
 
 #if TEST_SANITIZER
 int main(void)

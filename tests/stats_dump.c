@@ -15,8 +15,8 @@
 
 #include "common.h"
 #include "hakmem.h"
-#include "pool.h"
-#include "stats.h"
+#include "heap/registry.h"
+#include "stats/stats.h"
 
 enum { THREADS = 4 };
 static atomic_int stop;

@@ -109,7 +109,7 @@ fi
 
 # ---- The command ----------------------------------------------------------------------------------------------------
 expect 0 "hakmem tune list" "$scratch/nothing" "$hakmem" tune list
-names=$(sed -n 's/^HAK_KNOB(\([a-z0-9_]*\),.*/\1/p' "$top_srcdir/src/tune.def")
+names=$(sed -n 's/^HAK_KNOB(\([a-z0-9_]*\),.*/\1/p' "$top_srcdir/src/knobs/knobs.def")
 for name in $names; do grep "^$name " "$scratch/out" >/dev/null || echo "$name"; done >"$scratch/missing"
 [ ! -s "$scratch/missing" ] && grep -q '^preset=low-memory ' "$scratch/out"
 ok $? "lists every knob and the presets"

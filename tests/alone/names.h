@@ -22,7 +22,7 @@ int mallopt(int parameter, int value);
 
 #ifdef TEST_CORE
 #include "hakmem.h"
-#include "verify.h"
+#include "stats/verify.h"
 #define malloc hakmem_malloc
 #define calloc hakmem_calloc
 #define realloc hakmem_realloc

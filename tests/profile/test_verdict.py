@@ -165,7 +165,7 @@ class Cases(unittest.TestCase):
 
     def test_knobs_exist(self):
         """each knob that is advised is one of libhakmem's"""
-        with open(os.path.join(tap.TOP, "src", "tune.def"), encoding="ascii") as table:
+        with open(os.path.join(tap.TOP, "src", "knobs", "knobs.def"), encoding="ascii") as table:
             knobs = set(re.findall(r"^HAK_KNOB\((\w+)", table.read(), re.M))
         with open(advice.__file__, encoding="utf-8") as source:
             named = re.findall(r"--tune=([^`]+)`", source.read())

@@ -20,8 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "root.h"
-#include "usage.h"
+#include "process/root.h"
+#include "stats/usage.h"
 
 #define TRIES 50
 

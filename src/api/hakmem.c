@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* api.c - the functions of hakmem.h.  Owns nothing.  Calls all layers below it, mostly through family.h. */
+#include "hakmem.h"
+
+#define HAK_NAME(f) hakmem_##f
+#include "api/family.h"
+#include "purge/pressure.h"
+
+size_t hakmem_purge(void)
+{
+    return hak_trim(0);
+}
+
+void hakmem_on_pressure(hakmem_pressure_callback *callback, void *data)
+{
+    hak_pressure_set(callback, data);
+}
+
+const char *hakmem_version(void)
+{
+    return HAKMEM_VERSION_STRING;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tune.c - the functions of hakmem_tune(3).  Owns nothing; the values are in settings.c.  Calls settings.h, and what
+ * makes a new value felt at once: pool.h, purge.h, superslab.h, large.h and limit.h.
+ */
+#include "api/knobs.h"
+
+#include <string.h>
+
+#include "process/init.h"
+#include "pages/large.h"
+#include "pages/limit.h"
+#include "heap/registry.h"
+#include "purge/purge.h"
+#include "pages/misuse.h"
+#include "knobs/knobs.h"
+#include "pages/superslab.h"
+
+/* ---- the effect of a new value, beyond that it is read from now on ---- */
+
+static void apply_depot_budget(void)
+{
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        hak_heap_drain(hak_heap_numbered(number));
+}
+
+static void apply_huge_cache(void)
+{
+    hak_huge_purge(hak_setting(huge_cache));
+}
+
+static void apply_keep_free(void)
+{
+    hak_super_purge(hak_super_keep());
+    hak_huge_purge(hak_super_keep());
+}
+
+static void apply_purge_when(void)
+{
+    hak_helper_look();
+}
+
+static void (*const apply[])(void) = {
+#define HAK_KNOB(name, type, when, least, most, initial, words, apply_, meaning) apply_,
+#include "knobs/knobs.def"
+};
+
+/* ---- get and set ---- */
+
+static uint64_t value_of(const struct hakmem_knob *knob)
+{
+    return HAK_MINIMAL ? knob->initial : hak_load(&hak_settings[hak_knob_number(knob)]);
+}
+
+static enum hakmem_tune_status set(const struct hakmem_knob *knob, uint64_t value)
+{
+    enum hak_knob number = hak_knob_number(knob);
+    if (value == value_of(knob))
+        return HAKMEM_TUNE_OK;
+    enum hakmem_tune_status status = hak_knob_supported(knob, value);
+    if (status != HAKMEM_TUNE_OK)
+        return status;
+    if (knob->when == HAKMEM_KNOB_AT_START)
+        return HAKMEM_TUNE_TOO_LATE;
+    hak_store(&hak_settings[number], value);
+    if (apply[number] && hak_ready())
+        apply[number]();
+    return HAKMEM_TUNE_OK;
+}
+
+enum hakmem_tune_status hakmem_tune_get(const char *name, uint64_t *value)
+{
+    const struct hakmem_knob *knob = hak_knob_named(name);
+    if (!knob)
+        return HAKMEM_TUNE_UNKNOWN;
+    hak_start(); /* what the environment says holds by now */
+    *value = value_of(knob);
+    return HAKMEM_TUNE_OK;
+}
+
+enum hakmem_tune_status hakmem_tune_set(const char *name, uint64_t value)
+{
+    const struct hakmem_knob *knob = hak_knob_named(name);
+    if (!knob)
+        return HAKMEM_TUNE_UNKNOWN;
+    if (value < knob->least || value > knob->most)
+        return HAKMEM_TUNE_OUT_OF_RANGE;
+    hak_start();
+    return set(knob, value);
+}
+
+enum hakmem_tune_status hakmem_tune_parse(const char *settings, hakmem_tune_complaint *complain, void *data)
+{
+    hak_start();
+    return hak_settings_parse(settings, set, complain, data);
+}
+
+enum hakmem_tune_status hakmem_tune_check(const char *settings, hakmem_tune_complaint *complain, void *data)
+{
+    return hak_settings_parse(settings, hak_knob_supported, complain, data);
+}
+
+int hak_mallopt(int parameter, int value)
+{
+    const struct hakmem_knob *knob = hak_knob_numbered(HAK_KNOB_keep_free);
+    if (parameter != M_TRIM_THRESHOLD)
+        return 0;
+    return set(knob, value < 0 ? knob->most : (uint64_t)value) == HAKMEM_TUNE_OK;
+}
+
+/* ---- what there is ---- */
+
+/* Callers that were compiled with another version of the struct get what both know. */
+static void copy_out(void *to, size_t to_size, const void *from, size_t from_size)
+{
+    memcpy(to, from, HAK_MIN(to_size, from_size));
+    if (to_size > from_size)
+        memset((char *)to + from_size, 0, to_size - from_size);
+}
+
+enum hakmem_tune_status hakmem_tune_knob(size_t number, struct hakmem_knob *knob, size_t size)
+{
+    const struct hakmem_knob *found = hak_knob_numbered(number);
+    if (!found)
+        return HAKMEM_TUNE_UNKNOWN;
+    hak_start();
+    struct hakmem_knob result = *found;
+    result.value = value_of(found);
+    copy_out(knob, size, &result, sizeof result);
+    return HAKMEM_TUNE_OK;
+}
+
+enum hakmem_tune_status hakmem_tune_preset(size_t number, struct hakmem_preset *preset, size_t size)
+{
+    const struct hakmem_preset *found = hak_preset_numbered(number);
+    if (!found)
+        return HAKMEM_TUNE_UNKNOWN;
+    copy_out(preset, size, found, sizeof *found);
+    return HAKMEM_TUNE_OK;
+}
+
+size_t hakmem_tune_format(const char *name, uint64_t value, char *buffer, size_t size)
+{
+    const struct hakmem_knob *knob = hak_knob_named(name);
+    char line[64] = {0};
+    struct hak_text text = {line, line + sizeof line - 1};
+    if (!knob || value < knob->least || value > knob->most)
+        return 0;
+    hak_knob_text(&text, knob, value);
+    size_t length = (size_t)(text.at - line);
+    if (size) {
+        memcpy(buffer, line, HAK_MIN(length, size - 1));
+        buffer[HAK_MIN(length, size - 1)] = '\0';
+    }
+    return length;
+}

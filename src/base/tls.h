@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.h - each thread's variables: the way to its cache, and its state.  Layer 1.
+ *
+ * The thread's variables are zero when a thread starts, and on glibc the main thread's are set to their initial values
+ * once more after relocation, when ifunc resolvers may already have allocated.  So zero must be a valid state that
+ * needs no set-up: it is the distance from hak_cache_none, an empty cache for which every operation takes the slow
+ * path.  That also spares the hot paths a test for a null pointer.
+ */
+#ifndef HAK_THREAD_H
+#define HAK_THREAD_H
+
+#include "base/base.h"
+
+enum hak_thread_state {
+    HAK_THREAD_NEW,      /* has no cache yet */
+    HAK_THREAD_ATTACHED, /* owns the cache that delta leads to */
+    HAK_THREAD_EXITED,   /* gave its cache up; what it still does goes to the commons */
+};
+
+enum hak_fork_state {
+    HAK_FORK_NONE,
+    HAK_FORK_TAKES, /* this thread forks, and is taking all locks */
+    HAK_FORK_HOLDS, /* it holds all of them */
+};
+
+struct hak_tls {
+    intptr_t delta; /* from hak_cache_none to this thread's cache */
+    uint8_t state;  /* enum hak_thread_state */
+    uint8_t fork;   /* enum hak_fork_state */
+    uint8_t frees;  /* how many blocks it has freed before it had a cache */
+    /* Debug builds: the locks held, by rank. */
+    uint8_t ranks_held[16];
+    uint32_t ranks;
+};
+
+#pragma GCC visibility push(hidden)
+extern __thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
+
+struct hak_thread;
+/* This thread's cache, given to it first if need be; NULL if it cannot have one (it has exited, or memory is out), and
+ * then the commons must serve. */
+struct hak_thread *hak_thread_self(void);
+/* The same for a thread that frees: it gets a cache only when it has freed a few blocks without.  libc frees some on
+ * behalf of a thread when the thread's destructors have run, and nobody would take its cache back. */
+struct hak_thread *hak_thread_freeing(void);
+/* The calling thread gives up the cache it may have, for good: force_libc was set after it had got one. */
+void hak_thread_leave(void);
+#pragma GCC visibility pop
+
+#endif

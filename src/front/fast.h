@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fast.h - the hot paths of malloc, calloc and free, inlined into every function of the family.  Layer 7, above
+ * cache.h.  No lock, no system call, no read of a free block's memory; what is not the common case is a tail call to
+ * slow.h.
+ */
+#ifndef HAK_FAST_H
+#define HAK_FAST_H
+
+#include <string.h>
+
+#include "heap/tcache.h"
+#include "heap/live_bits.h"
+#include "front/slow.h"
+
+/* The magazine that is `place` bytes into the cache. */
+HAK_INLINE struct hak_mag *hak_mag_at(struct hak_cache *cache, size_t place)
+{
+    return (struct hak_mag *)((char *)cache + place);
+}
+
+/*
+ * Two branches.  To the result: the class's place (two bytes), where the thread's variables are and its delta there,
+ * the magazine's top, the block there; and one store.  An empty magazine's top is a slot that holds NULL.  NULL if the
+ * thread has no block at hand.
+ */
+HAK_INLINE void *hak_pop(size_t size)
+{
+    if (HAK_UNLIKELY(size > HAK_SMALL_MAX))
+        return NULL;
+    void *block = hak_mag_pop(hak_mag_at(hak_cache_self(), hak_mag_by_size[(size + 15) / 16]));
+    return HAK_LIKELY(block) ? hak_debug_allocated(block) : NULL;
+}
+
+HAK_INLINE void *hak_malloc(size_t size)
+{
+    void *block = hak_pop(size);
+    return HAK_LIKELY(block) ? block : hak_malloc_slow(size);
+}
+
+HAK_INLINE void *hak_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (HAK_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
+        return hak_out_of_memory();
+    void *block = hak_pop(bytes);
+    return HAK_LIKELY(block) ? memset(block, 0, bytes) : hak_calloc_slow(bytes);
+}
+
+/* Pushes a pointer into a slab of the thread's own.  False, with nothing done, if it is no block, and where
+ * hak_mag_push() says so. */
+HAK_INLINE bool hak_push(struct hak_mag *mag, void *p)
+{
+    return HAK_LIKELY(hak_begins(p, mag->inverse, mag->last)) && hak_mag_push(mag, p);
+}
+
+/*
+ * Five branches; loads: where the thread's variables are and its delta there, the window's base and size, the map's
+ * address, the entry, the key, the magazine's four fields, the topmost block; two stores, the slot and the magazine's
+ * top.  NULL, large, huge, foreign and other threads' pointers leave by the second branch at the latest.
+ */
+HAK_INLINE void hak_free(void *p)
+{
+    struct hak_cache *cache = hak_cache_self();
+    uint32_t entry;
+    if (HAK_UNLIKELY(!hak_cache_entry(cache, p, &entry))) {
+        hak_free_slow(p);
+        return;
+    }
+    uint32_t place = entry ^ cache->key;
+    if (HAK_UNLIKELY(HAK_DEBUG || place >= sizeof cache->mags || !hak_push(hak_mag_at(cache, place), p)))
+        hak_free_slow(p);
+}
+
+/* As hak_free, for a block that was asked for with this size: the class follows from the size before the page map
+ * answers, and the page map only has to agree. */
+HAK_INLINE void hak_free_sized(void *p, size_t size)
+{
+    struct hak_cache *cache = hak_cache_self();
+    uint32_t entry;
+    if (HAK_UNLIKELY(size > HAK_SMALL_MAX || !hak_cache_entry(cache, p, &entry))) {
+        hak_free_sized_slow("free_sized", p, 1, size);
+        return;
+    }
+    uint32_t place = hak_mag_by_size[(size + 15) / 16];
+    if (HAK_UNLIKELY(HAK_DEBUG || entry != (cache->key | place) || !hak_push(hak_mag_at(cache, place), p)))
+        hak_free_sized_slow("free_sized", p, 1, size);
+}
+
+#endif

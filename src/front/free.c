@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * free_slow.c - frees that are not a push on the thread's own magazine: NULL, a full magazine, other threads' blocks,
+ * large and huge ones, and pointers that should not have come.  Owns nothing; takes no lock itself.  Calls cache.h,
+ * large.h, libc_malloc.h, purge.h and report.h.
+ */
+#include "front/fast.h"
+#include "pages/large.h"
+#include "os/libc_malloc.h"
+#include "purge/purge.h"
+#include "pages/misuse.h"
+#include "knobs/knobs.h"
+
+bool hak_is_libcs(const void *p)
+{
+    return HAK_UNLIKELY(hak_setting(force_libc)) && hak_entry_of(p) == HAK_ENTRY_NONE && !hak_huge_is_block(p);
+}
+
+/* A small block: into its magazine, or the outbox if it is another heap's.  False, with nothing done, if it is the one
+ * that was freed last. */
+HAK_INLINE bool put_away(struct hak_thread *thread, void *p, uint32_t entry)
+{
+    unsigned class = HAK_ENTRY_CLASS(entry);
+    struct hak_mag *mag = &thread->cache.mags[class];
+    if (HAK_ENTRY_OWNER(entry) != thread->heap->number)
+        hak_cache_send(thread, p, entry);
+    else if (HAK_UNLIKELY(*hak_load(&mag->top) == p))
+        return false;
+    else if (!hak_mag_push(mag, p))
+        hak_cache_spill(thread, class, p);
+    return true;
+}
+
+static void free_block(const char *call, void *p, uint32_t entry)
+{
+    if (!hak_debug_freed(call, p))
+        return;
+    if (HAK_UNLIKELY(!hak_block_begins(p, entry))) {
+        hak_report_inside(call, p);
+        return;
+    }
+    struct hak_thread *thread = hak_thread_freeing();
+    if (HAK_UNLIKELY(!thread))
+        hak_deliver(&p, 1);
+    else if (HAK_UNLIKELY(!put_away(thread, p, entry)))
+        hak_report_double_free(call, p, hak_classes[HAK_ENTRY_CLASS(entry)].size);
+}
+
+/* Most of what comes here from the hot path: a full magazine, blocks of another heap, those in an inner unit of a slab,
+ * and large ones.  False if it is none of these. */
+static bool free_common(void *p)
+{
+    struct hak_cache *cache = hak_cache_self();
+    uint32_t entry;
+    /* Only a thread's own cache knows the window. */
+    if (HAK_DEBUG || !hak_cache_entry(cache, p, &entry))
+        return false;
+    if (entry == HAK_ENTRY_LARGE) {
+        hak_large_free("free", p);
+        return true;
+    }
+    return HAK_ENTRY_OWNER(entry) != 0 && HAK_LIKELY(hak_block_begins(p, entry)) &&
+           put_away((struct hak_thread *)cache, p, entry);
+}
+
+HAK_INLINE void free_any(const char *call, void *p, const void *caller)
+{
+    if (!p)
+        return;
+    uint32_t entry = hak_entry_of(p);
+    switch (HAK_ENTRY_CLASS(entry)) {
+    default:
+        if (HAK_LIKELY(entry != HAK_ENTRY_NONE))
+            free_block(call, p, entry);
+        else if (hak_is_libcs(p))
+            hak_libc_free(p);
+        else
+            hak_huge_free(call, p);
+        break;
+    case HAK_CLASS_LARGE:
+    case HAK_CLASS_INSIDE:
+        hak_large_free(call, p);
+        break;
+    }
+    if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
+        hak_purge_poll(caller);
+}
+
+void hak_free_slow(void *p)
+{
+    if (!p) /* nothing is as common here as this */
+        return;
+    if (HAK_UNLIKELY(!free_common(p)))
+        free_any("free", p, __builtin_return_address(0));
+    else if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
+        hak_purge_poll(__builtin_return_address(0));
+}
+
+void hak_free_slow_by(const char *call, void *p)
+{
+    free_any(call, p, __builtin_return_address(0));
+}
+
+/* Whether a block of `usable` bytes can be what was asked for: exactly that size, or what realloc left in place. */
+static bool size_fits(size_t align, size_t size, size_t usable)
+{
+    if (size > usable || align > 1 || hak_keeps_in_place(usable, size))
+        return size <= usable;
+    return usable <= HAK_MEDIUM_MAX && hak_classes[hak_class_of(size)].size == usable;
+}
+
+void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size)
+{
+    if (!p)
+        return;
+    size_t usable = hak_usable_size(call, p);
+    if (HAK_UNLIKELY(!usable)) /* no block: that was reported */
+        return;
+    if (HAK_LIKELY(size_fits(align, size, usable) || hak_is_libcs(p)))
+        hak_free_slow_by(call, p);
+    else
+        hak_report_size(call, p, size, usable);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc_slow.c - allocation when the magazine is empty, the thread has no heap, or the size is beyond the small
+ * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls cache.h, pool.h, large.h and
+ * libc_malloc.h.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "front/fast.h"
+#include "process/init.h"
+#include "pages/large.h"
+#include "os/libc_malloc.h"
+#include "heap/registry.h"
+#include "purge/pressure.h"
+#include "knobs/knobs.h"
+
+void *hak_out_of_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* After more may have been taken from the kernel. */
+static void note_held(void)
+{
+    if (HAK_UNLIKELY(hak_load(&hak_limit_rise) >= HAK_SHED_FROM))
+        hak_shed();
+    if (HAK_UNLIKELY(hak_load(&hak_limit_pressed)))
+        hak_pressure();
+}
+
+/* From the calling thread's magazine, which is filled if need be. */
+HAK_INLINE void *alloc_from(struct hak_thread *thread, unsigned class)
+{
+    void *block = hak_mag_pop(&thread->cache.mags[class]); /* others may have been allocated when the thread got it */
+    return block ? block : hak_cache_refill(thread, class);
+}
+
+/* By whatever way there is: the magazine, the commons; and once more after all that is free anywhere was given back to
+ * the kernel.  The alignment and size are those that the program asked for. */
+static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        struct hak_thread *thread = hak_thread_self();
+        void *block = NULL;
+        if (HAK_LIKELY(thread))
+            block = alloc_from(thread, class);
+        else if (hak_setting(force_libc))
+            return hak_libc_malloc(align, size);
+        if (!block && hak_ready())
+            hak_heap_get(hak_commons, class, &block, 1);
+        if (HAK_LIKELY(block)) {
+            note_held();
+            return hak_debug_allocated(block);
+        }
+        if (!hak_ready() || hak_reclaim() == 0)
+            break;
+    }
+    return hak_out_of_memory();
+}
+
+static void *alloc_class(unsigned class, size_t align, size_t size)
+{
+    if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED)) {
+        void *block = alloc_from((struct hak_thread *)hak_cache_self(), class);
+        if (HAK_LIKELY(block)) {
+            note_held();
+            return hak_debug_allocated(block);
+        }
+    }
+    return alloc_hard(class, align, size);
+}
+
+static void *alloc_large(size_t size, size_t align, bool *zero)
+{
+    if (HAK_UNLIKELY(size > PTRDIFF_MAX || !hak_start()))
+        return hak_out_of_memory();
+    if (HAK_UNLIKELY(hak_setting(force_libc)))
+        return hak_libc_malloc(align, size);
+    void *block = hak_large_alloc(size, align, zero);
+    if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
+        block = hak_large_alloc(size, align, zero);
+    note_held();
+    return HAK_LIKELY(block) ? block : hak_out_of_memory();
+}
+
+static HAK_NOINLINE void *alloc_big(size_t size, size_t align)
+{
+    bool zero;
+    void *block = hak_large_again(size, align);
+    return HAK_LIKELY(block) ? block : alloc_large(size, align, &zero);
+}
+
+void *hak_malloc_slow(size_t size)
+{
+    if (HAK_LIKELY(size <= HAK_MEDIUM_MAX))
+        return alloc_class(hak_class_of(size), 1, size);
+    return alloc_big(size, 1);
+}
+
+void *hak_calloc_slow(size_t bytes)
+{
+    bool zero = false;
+    if (hak_start() && HAK_UNLIKELY(hak_setting(force_libc)))
+        return hak_libc_calloc(bytes);
+    void *block = NULL;
+    if (bytes <= HAK_MEDIUM_MAX)
+        block = alloc_class(hak_class_of(bytes), 1, bytes);
+    else if (bytes > HAK_LARGE_MAX || !(block = hak_large_again(bytes, 1)))
+        block = alloc_large(bytes, 1, &zero);
+    if (HAK_UNLIKELY(!block) || zero || (bytes > HAK_LARGE_MAX && hak_huge_clear(block, bytes)))
+        return block;
+    return memset(block, 0, bytes);
+}
+
+/*
+ * Blocks of a class lie at multiples of its size from a multiple of 64 KiB, so they are aligned to whatever power of
+ * two divides the size.  The class of a multiple of the alignment is one such: where classes are closer together than
+ * the alignment the multiple is itself the size of one, and elsewhere all classes' sizes are multiples.
+ */
+void *hak_malloc_aligned(size_t align, size_t size)
+{
+    if (size > HAK_MEDIUM_MAX || align > HAK_UNIT)
+        return alloc_big(size, align);
+    size_t multiple = hak_round_up(HAK_MAX(size, 1), align);
+    void *block = hak_pop(multiple);
+    return HAK_LIKELY(block) ? block : alloc_class(hak_class_of(multiple), align, size);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * realloc.c - resizing, and the size of a block.  Owns nothing; takes no lock itself.  Calls fast.h, large.h,
+ * libc_malloc.h and limit.h.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "front/fast.h"
+#include "pages/large.h"
+#include "os/libc_malloc.h"
+#include "pages/limit.h"
+
+enum kind { SMALL, LARGE, HUGE, LIBCS, NONE };
+
+/* The same as below, for what is in no slab. */
+HAK_NOINLINE static enum kind kind_of_big(const char *call, void *p, uint32_t entry, size_t *usable)
+{
+    if (hak_is_libcs(p)) {
+        *usable = hak_libc_usable_size(p);
+        return LIBCS;
+    }
+    if (entry == HAK_ENTRY_NONE) {
+        *usable = hak_huge_usable(call, p);
+        return HAK_LIKELY(*usable) ? HUGE : NONE;
+    }
+    *usable = hak_large_usable(call, p);
+    return HAK_LIKELY(*usable) ? LARGE : NONE;
+}
+
+HAK_COLD static enum kind kind_of_inside(const char *call, void *p)
+{
+    hak_report_inside(call, p);
+    return NONE;
+}
+
+/* What the pointer is, by its page map entry; NONE, and reported, if it is no start of a block. */
+HAK_INLINE enum kind kind_of(const char *call, void *p, size_t *usable)
+{
+    uint32_t entry = hak_entry_of(p);
+    unsigned class = HAK_ENTRY_CLASS(entry);
+    if (HAK_UNLIKELY(class >= HAK_CLASS_COUNT || entry == HAK_ENTRY_NONE))
+        return kind_of_big(call, p, entry, usable);
+    if (!hak_debug_used(call, p))
+        return NONE;
+    if (HAK_UNLIKELY(!hak_block_begins(p, entry)))
+        return kind_of_inside(call, p);
+    *usable = hak_classes[class].size;
+    return SMALL;
+}
+
+size_t hak_usable_size(const char *call, void *p)
+{
+    size_t usable;
+    if (!p)
+        return 0;
+    return HAK_LIKELY(kind_of(call, p, &usable) != NONE) ? usable : 0;
+}
+
+/* The common case by itself: a small block of the thread's own heap that is left where it is. */
+HAK_INLINE bool stays(void *p, size_t size)
+{
+    struct hak_cache *cache = hak_cache_self();
+    uint32_t entry;
+    if (HAK_DEBUG || !hak_cache_entry(cache, p, &entry))
+        return false;
+    uint32_t place = entry ^ cache->key;
+    if (place >= sizeof cache->mags || size == 0)
+        return false;
+    const struct hak_mag *mag = hak_mag_at(cache, place);
+    return hak_keeps_in_place(mag->size, size) && HAK_LIKELY(hak_begins(p, mag->inverse, mag->last));
+}
+
+static void *move(void *p, size_t usable, size_t size)
+{
+    void *block = hak_malloc(size);
+    if (HAK_UNLIKELY(!block))
+        return NULL;
+    memcpy(block, p, HAK_MIN(usable, size));
+    hak_free(p);
+    return block;
+}
+
+static HAK_NOINLINE void *resize(void *p, size_t size)
+{
+    size_t usable;
+    if (!p)
+        return hak_malloc(size);
+    if (size == 0) {
+        hak_free_slow_by("realloc", p);
+        return NULL;
+    }
+    switch (kind_of("realloc", p, &usable)) {
+    case SMALL:
+        if (HAK_LIKELY(hak_keeps_in_place(usable, size)))
+            return p;
+        break;
+    case LARGE:
+        if (size > HAK_MEDIUM_MAX && hak_large_resize("realloc", p, size))
+            return p;
+        break;
+    case HUGE: {
+        void *resized = hak_huge_resize("realloc", p, size);
+        if (HAK_UNLIKELY(hak_load(&hak_limit_rise) >= HAK_SHED_FROM))
+            hak_shed();
+        if (resized)
+            return resized;
+        break;
+    }
+    case LIBCS:
+        return hak_libc_realloc(p, size);
+    case NONE:
+        errno = EINVAL;
+        return NULL;
+    }
+    return move(p, usable, size);
+}
+
+void *hak_realloc(void *p, size_t size)
+{
+    return HAK_LIKELY(stays(p, size)) ? p : resize(p, size);
+}

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heap.c - blocks between depots and slabs.  Owns no global state; works on one heap at a time, under its lock
+ * (HAK_RANK_HEAP).  Calls slab.h, meta.h and thp.h, and pool.h for slabs that exited threads left behind.
+ */
+#include "heap/heap.h"
+
+#include <string.h>
+
+#include "pages/meta.h"
+#include "heap/registry.h"
+#include "pages/misuse.h"
+#include "knobs/knobs.h"
+#include "pages/thp.h"
+
+#define DEPOT_FIRST 64u      /* blocks that a depot has room for at first */
+#define DEPOT_MOST 16384u    /* and at most: the array takes memory, too */
+/* Larger blocks than HAK_DEPOT_SHARING_MAX hold much; but a few of each class spare most calls the touch of a slab's
+ * state, which is seldom near: so many, or as many as make up this part of the budget, and of all classes together
+ * this many times the budget or that part of the heap. */
+#define ALONE_MOST 16u
+#define ALONE_PART 4u
+#define ALONE_TIMES 2u
+#define ALONE_SHARE 32u
+#define DECAY_AT_ONCE 512u   /* blocks that are put back under one hold of the lock */
+#define MAKE_ROOM_LOOKS 8u   /* depots that are looked at for blocks that nobody needs */
+
+static size_t size_of(unsigned class)
+{
+    return hak_classes[class].size;
+}
+
+static bool shares_budget(unsigned class)
+{
+    return size_of(class) <= HAK_DEPOT_SHARING_MAX;
+}
+
+/* ---- slabs ---- */
+
+static bool only_one_listed(const struct hak_slab *slab, const struct hak_slab_lists *lists)
+{
+    for (unsigned i = 0; i < HAK_LIST_COUNT; i++)
+        if (lists->head[i] && (lists->head[i] != slab || slab->next))
+            return false;
+    return true;
+}
+
+static void destroy(struct hak_heap *heap, struct hak_slab *slab)
+{
+    if (HAK_STATS)
+        heap->slabs[slab->class]--;
+    heap->units -= slab->units;
+    heap->slab_bytes -= slab->capacity * size_of(slab->class);
+    hak_slab_destroy(slab, &heap->lists[slab->class]);
+}
+
+/* Nobody is about to have an empty slab created again. */
+static bool deserted(struct hak_heap *heap)
+{
+    return hak_load(&heap->threads) == 0;
+}
+
+/* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the
+ * class would have it created again.  False if the slab is gone. */
+static bool put_in_slab(struct hak_heap *heap, struct hak_slab *slab, void *block)
+{
+    unsigned class = slab->class;
+    struct hak_slab_lists *lists = &heap->lists[class];
+    if (HAK_UNLIKELY(!hak_slab_put(slab, lists, block)))
+        return true;
+    if (HAK_STATS)
+        heap->out[class]--;
+    heap->slab_bytes += size_of(class);
+    if (HAK_LIKELY(!hak_slab_empty(slab) || (!deserted(heap) && only_one_listed(slab, lists))))
+        return true;
+    destroy(heap, slab);
+    return false;
+}
+
+/* Blocks of the class into their slabs.  Neighbours tend to come one after the other, and find their slab known.  One
+ * that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
+static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+{
+    struct hak_slab *slab = NULL;
+    uintptr_t unit = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!slab || (uintptr_t)blocks[i] >> HAK_UNIT_SHIFT != unit) {
+            slab = NULL;
+            if (HAK_UNLIKELY(HAK_ENTRY_FIRST(hak_entry_of(blocks[i])) != HAK_ENTRY(heap->number, class))) {
+                hak_report_double_free("free", blocks[i], size_of(class));
+                continue;
+            }
+            slab = hak_slab_of(blocks[i]);
+            unit = (uintptr_t)blocks[i] >> HAK_UNIT_SHIFT;
+        }
+        if (!put_in_slab(heap, slab, blocks[i]))
+            slab = NULL;
+    }
+}
+
+/* The slab to take from: one of the heap's own, one of a heap without a thread, or a new one, of which *untouched tells
+ * as hak_span_alloc() does. */
+static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool may_create, bool *untouched)
+{
+    struct hak_slab_lists *lists = &heap->lists[class];
+    struct hak_slab *slab = hak_slab_pick(lists);
+    if (HAK_LIKELY(slab) || !may_create)
+        return slab;
+    if (hak_pool_adopt_slab(heap, class))
+        return hak_slab_pick(lists);
+    slab = hak_slab_create(class, heap->number, lists, untouched);
+    if (slab) {
+        heap->units += slab->units;
+        heap->slab_bytes += slab->capacity * size_of(class);
+        if (HAK_STATS)
+            heap->slabs[class]++;
+    }
+    return slab;
+}
+
+/* Takes up to `want` blocks, stored downwards from `end`, so that the lowest is the first to be popped.  *untouched, if
+ * set, is about the slab of that one. */
+static unsigned take(struct hak_heap *heap, unsigned class, void **end, unsigned want, bool *untouched)
+{
+    unsigned taken = 0;
+    while (taken < want) {
+        struct hak_slab *slab = find_slab(heap, class, taken == 0, untouched);
+        if (!slab)
+            break;
+        taken += hak_slab_take(slab, &heap->lists[class], end - taken, want - taken);
+    }
+    heap->slab_bytes -= taken * size_of(class);
+    if (HAK_STATS)
+        heap->out[class] += taken;
+    return taken;
+}
+
+/* ---- depots ---- */
+
+/* Room for more blocks, up to the depot's bound.  False if it has come to it, or memory is out. */
+static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned count)
+{
+    uint32_t room = HAK_MAX(depot->room * 2, DEPOT_FIRST);
+    while (room < depot->count + count)
+        room *= 2;
+    if (room > DEPOT_MOST)
+        return false;
+    void **blocks = hak_meta_alloc(room * sizeof *blocks);
+    if (!blocks)
+        return false;
+    if (depot->room) {
+        memcpy(blocks, depot->blocks, depot->count * sizeof *blocks);
+        hak_meta_free(depot->blocks, depot->room * sizeof *blocks);
+    }
+    depot->blocks = blocks;
+    depot->room = room;
+    return true;
+}
+
+/* So many more blocks, or fewer. */
+static void count_depot(struct hak_heap *heap, unsigned class, size_t count)
+{
+    size_t bytes = count * size_of(class);
+    heap->depot_bytes += bytes;
+    if (shares_budget(class))
+        heap->budgeted += bytes;
+}
+
+/* Takes the oldest `count` blocks out of a depot. */
+static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    if (count == 0) /* and perhaps no array yet */
+        return;
+    put(heap, class, depot->blocks, count);
+    depot->count -= count;
+    depot->low -= count;
+    count_depot(heap, class, -(size_t)count);
+    memmove(depot->blocks, depot->blocks + count, depot->count * sizeof *depot->blocks);
+}
+
+/* Puts some of what has lain at the bottom of another class's depot since this looked at it last, or hak_heap_decay()
+ * did, back into slabs: each depot in turn. */
+static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
+{
+    for (unsigned looks = 0; looks < MAKE_ROOM_LOOKS; looks++) {
+        unsigned other = heap->cursor;
+        struct hak_depot *depot = &heap->depots[other];
+        heap->cursor = (other + 1) % (hak_class_compute(HAK_DEPOT_SHARING_MAX) + 1);
+        if (other == class || depot->count == 0)
+            continue;
+        uint32_t unused = HAK_MIN(depot->low, DECAY_AT_ONCE);
+        put_oldest(heap, other, unused);
+        depot->low = depot->count;
+        if (unused)
+            return;
+    }
+}
+
+/* Whether free blocks are worth keeping at hand, and may be. */
+static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    size_t budget = hak_setting(depot_budget);
+    if (!shares_budget(class)) {
+        size_t most = HAK_MAX(budget * ALONE_TIMES, heap->units * HAK_UNIT / ALONE_SHARE);
+        if (depot->count + count > HAK_MIN(ALONE_MOST, budget / ALONE_PART / size_of(class)) ||
+            heap->depot_bytes - heap->budgeted + count * size_of(class) > most)
+            return false;
+    } else if (HAK_UNLIKELY(heap->budgeted + count * size_of(class) > budget)) {
+        make_room(heap, class);
+        if (heap->budgeted + count * size_of(class) > budget)
+            return false;
+    }
+    return HAK_LIKELY(depot->count + count <= depot->room) || depot_grow(depot, count);
+}
+
+static void depot_push(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    memcpy(depot->blocks + depot->count, blocks, count * sizeof *blocks);
+    depot->count += count;
+    count_depot(heap, class, count);
+}
+
+static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
+{
+    struct hak_depot *depot = &heap->depots[class];
+    unsigned count = HAK_MIN(want, depot->count);
+    if (count == 0)
+        return 0;
+    depot->count -= count;
+    depot->low = HAK_MIN(depot->low, depot->count);
+    count_depot(heap, class, -(size_t)count);
+    memcpy(blocks, depot->blocks + depot->count, count * sizeof *blocks);
+    return count;
+}
+
+static bool depot_holds(const struct hak_depot *depot, const void *block)
+{
+    for (uint32_t i = 0; i < depot->count; i++)
+        if (depot->blocks[i] == block)
+            return true;
+    return false;
+}
+
+/* One of the larger blocks.  Their depots hold so few that it costs little to look whether it is there already. */
+static void store_large(struct hak_heap *heap, unsigned class, void *block)
+{
+    if (HAK_UNLIKELY(depot_holds(&heap->depots[class], block)))
+        hak_report_double_free("free", block, size_of(class));
+    else if (depot_has_room(heap, class, 1))
+        depot_push(heap, class, &block, 1);
+    else
+        put(heap, class, &block, 1);
+}
+
+/* Free blocks of one class: into the depot if it has room, else into their slabs. */
+static void store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+{
+    if (HAK_UNLIKELY(!shares_budget(class)))
+        for (unsigned i = 0; i < count; i++)
+            store_large(heap, class, blocks[i]);
+    else if (HAK_LIKELY(depot_has_room(heap, class, count)))
+        depot_push(heap, class, blocks, count);
+    else
+        put(heap, class, blocks, count);
+}
+
+/* After blocks came in. */
+static void note_level(struct hak_heap *heap)
+{
+    if (HAK_UNLIKELY(heap->depot_bytes + heap->slab_bytes > heap->settled))
+        hak_store(&hak_purge_due, 1);
+}
+
+/* ---- blocks in and out ---- */
+
+unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
+{
+    bool untouched = false;
+    hak_lock(&heap->lock);
+    unsigned got = depot_pop(heap, class, blocks, want);
+    if (got == 0) {
+        got = take(heap, class, blocks + want, want, &untouched);
+        if (got < want)
+            memmove(blocks, blocks + want - got, got * sizeof *blocks);
+    }
+    hak_unlock(&heap->lock);
+    if (HAK_UNLIKELY(untouched && got))
+        hak_thp_touch(blocks[got - 1]);
+    return got;
+}
+
+void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+{
+    hak_lock(&heap->lock);
+    store(heap, class, blocks, count);
+    note_level(heap);
+    hak_unlock(&heap->lock);
+}
+
+/* A batch of blocks of one heap, sorted by class before the heap's lock is taken, so that others wait for it less
+ * long. */
+struct parcel {
+    unsigned count;
+    uint8_t first, last;               /* the classes in it are between these */
+    uint16_t end[HAK_CLASS_COUNT + 1]; /* of class i: the blocks from end[i - 1] to end[i] when it is sorted */
+    void *blocks[HAK_RECEIVE_MAX];
+};
+
+/* Takes the heap's blocks out of the array; moves the others to its front and returns how many they are. */
+static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **blocks, unsigned count)
+{
+    uint8_t class_of[HAK_RECEIVE_MAX];
+    void *mine[HAK_RECEIVE_MAX];
+    unsigned others = 0, all = 0;
+    parcel->first = HAK_CLASS_COUNT - 1;
+    parcel->last = 0;
+    memset(parcel->end, 0, sizeof parcel->end);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t entry = hak_entry_of(blocks[i]);
+        uint8_t class = (uint8_t)HAK_ENTRY_CLASS(entry);
+        if (HAK_UNLIKELY(HAK_ENTRY_OWNER(entry) != heap->number)) {
+            blocks[others++] = blocks[i];
+        } else if (HAK_UNLIKELY(!hak_block_begins(blocks[i], entry))) {
+            /* It began one when it was freed; if it had been before, its unit may hold another slab by now. */
+            hak_report_inside("free", blocks[i]);
+        } else {
+            mine[all] = blocks[i];
+            class_of[all++] = class;
+            parcel->end[class + 1]++;
+            parcel->first = HAK_MIN(parcel->first, class);
+            parcel->last = HAK_MAX(parcel->last, class);
+        }
+    }
+    for (unsigned class = parcel->first; class <= parcel->last; class++)
+        parcel->end[class + 1] = (uint16_t)(parcel->end[class + 1] + parcel->end[class]);
+    for (unsigned i = 0; i < all; i++)
+        parcel->blocks[parcel->end[class_of[i]]++] = mine[i];
+    parcel->count = all;
+    return others;
+}
+
+static void unpack(struct hak_heap *heap, const struct parcel *parcel)
+{
+    unsigned start = 0;
+    for (unsigned class = parcel->first; class <= parcel->last; class++) {
+        unsigned end = parcel->end[class];
+        if (end > start)
+            store(heap, class, parcel->blocks + start, end - start);
+        start = end;
+    }
+    heap->remote_frees += parcel->count;
+}
+
+unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
+{
+    struct parcel parcel;
+    uint32_t moved = hak_load_acquire(&heap->moved);
+    unsigned others = pack(&parcel, heap, blocks, count);
+    hak_lock(&heap->lock);
+    if (HAK_LIKELY(hak_load(&heap->moved) == moved)) {
+        unpack(heap, &parcel);
+        note_level(heap);
+    } else {
+        /* Some may be of slabs that have another owner since. */
+        memcpy(blocks + others, parcel.blocks, parcel.count * sizeof *blocks);
+        others += parcel.count;
+    }
+    hak_unlock(&heap->lock);
+    return others;
+}
+
+/* ---- giving back ---- */
+
+static void drain_depots(struct hak_heap *heap)
+{
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        struct hak_depot *depot = &heap->depots[class];
+        put(heap, class, depot->blocks, depot->count);
+        if (depot->room)
+            hak_meta_free(depot->blocks, depot->room * sizeof *depot->blocks);
+        *depot = (struct hak_depot){0};
+    }
+    heap->depot_bytes = heap->budgeted = 0;
+}
+
+static void destroy_empty_slabs(struct hak_heap *heap)
+{
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+        for (struct hak_slab *slab = heap->lists[class].head[HAK_LIST_MANY], *next; slab; slab = next) {
+            next = slab->next;
+            if (hak_slab_empty(slab))
+                destroy(heap, slab);
+        }
+}
+
+void hak_heap_drain_locked(struct hak_heap *heap)
+{
+    if (heap->depot_bytes)
+        drain_depots(heap);
+    destroy_empty_slabs(heap);
+}
+
+void hak_heap_drain(struct hak_heap *heap)
+{
+    hak_lock(&heap->lock);
+    hak_heap_drain_locked(heap);
+    hak_unlock(&heap->lock);
+}
+
+/* A few at a time, so that nobody waits long for the lock. */
+void hak_heap_decay(struct hak_heap *heap)
+{
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        struct hak_depot *depot = &heap->depots[class];
+        bool more = true;
+        while (more) {
+            hak_lock(&heap->lock);
+            put_oldest(heap, class, HAK_MIN(depot->low, DECAY_AT_ONCE));
+            more = depot->low > 0;
+            if (!more)
+                depot->low = depot->count;
+            hak_unlock(&heap->lock);
+        }
+    }
+}
+
+static size_t give_back(struct hak_heap *heap, struct hak_slab *slab)
+{
+    size_t given = 0;
+    if (hak_slab_empty(slab))
+        destroy(heap, slab);
+    else if (slab->free * 2u >= slab->capacity)
+        given = hak_slab_purge(slab);
+    heap->purged += given;
+    return given;
+}
+
+size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now)
+{
+    size_t given = 0;
+    hak_lock(&heap->lock);
+    uint32_t entry = hak_load(hak_entry_at(slab->super->window, slab->base));
+    if (HAK_ENTRY_OWNER(entry) == heap->number && slab->back == 0) {
+        if (now || slab->rest == HAK_PURGE_PASSES)
+            given = give_back(heap, slab);
+        else if (slab->rest < HAK_PURGE_PASSES)
+            slab->rest++;
+    }
+    hak_unlock(&heap->lock);
+    return given;
+}
+
+size_t hak_heap_settle(struct hak_heap *heap, size_t slack)
+{
+    hak_lock(&heap->lock);
+    size_t level = heap->depot_bytes + heap->slab_bytes;
+    heap->settled = hak_sum(level, slack);
+    hak_unlock(&heap->lock);
+    return level;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* debug.c - the live bits of debug builds; see debug.h.  Owns nothing; takes no lock.  Calls window.h and report.h. */
+#include "heap/live_bits.h"
+
+#include "os/fatal.h"
+
+/* The word and bit of a block of a class; NULL for large, huge and foreign ones, which their own tables know.  False if
+ * it is none, and that was reported. */
+static bool find(const char *call, const void *p, _Atomic uint64_t **word, uint64_t *bit)
+{
+    unsigned index;
+    *word = NULL;
+    if (HAK_ENTRY_CLASS(hak_entry_of(p)) >= HAK_CLASS_COUNT || hak_entry_of(p) == HAK_ENTRY_NONE)
+        return true;
+    struct hak_slab *slab = hak_slab_of(p);
+    if (!hak_slab_index(slab, p, &index)) {
+        hak_report_inside(call, p);
+        return false;
+    }
+    *bit = (uint64_t)1 << index % 64;
+    *word = &slab->live[index / 64];
+    return true;
+}
+
+static bool report_freed(const char *call, const void *p)
+{
+    hak_report_double_free(call, p, hak_classes[hak_slab_of(p)->class].size);
+    return false;
+}
+
+void hak_debug_mark_live(const void *block)
+{
+    uint64_t bit;
+    _Atomic uint64_t *word;
+    if (find("malloc", block, &word, &bit) && word)
+        HAK_REQUIRE((atomic_fetch_or(word, bit) & bit) == 0);
+}
+
+bool hak_debug_mark_free(const char *call, const void *p)
+{
+    uint64_t bit;
+    _Atomic uint64_t *word;
+    if (!find(call, p, &word, &bit))
+        return false;
+    return !word || (atomic_fetch_and(word, ~bit) & bit) != 0 || report_freed(call, p);
+}
+
+bool hak_debug_expect_live(const char *call, const void *p)
+{
+    uint64_t bit;
+    _Atomic uint64_t *word;
+    if (!find(call, p, &word, &bit))
+        return false;
+    return !word || (atomic_load(word) & bit) != 0 || report_freed(call, p);
+}

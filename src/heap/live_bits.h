@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * debug.h - what debug builds know of every block: whether the program owns it.  Layer 5.
+ *
+ * With it a block freed twice is found at the second call, and so is a pointer into the middle of a block.  The bits
+ * are changed by atomic operations, since a block is freed without its heap's lock.  In other builds these functions
+ * are empty and vanish.
+ */
+#ifndef HAK_DEBUG_H
+#define HAK_DEBUG_H
+
+#include "pages/misuse.h"
+#include "heap/slab.h"
+
+#pragma GCC visibility push(hidden)
+void hak_debug_mark_live(const void *block);
+bool hak_debug_mark_free(const char *call, const void *p);
+bool hak_debug_expect_live(const char *call, const void *p);
+#pragma GCC visibility pop
+
+/* The program is about to own the block (any kind; may be NULL). */
+HAK_INLINE void *hak_debug_allocated(void *block)
+{
+    if (HAK_DEBUG && block)
+        hak_debug_mark_live(block);
+    return block;
+}
+
+/* The program gives the pointer back.  False if it may not. */
+HAK_INLINE bool hak_debug_freed(const char *call, const void *p)
+{
+    return !HAK_DEBUG || hak_debug_mark_free(call, p);
+}
+
+/* The program uses the pointer in a call that does not free it.  False if it may not. */
+HAK_INLINE bool hak_debug_used(const char *call, const void *p)
+{
+    return !HAK_DEBUG || hak_debug_expect_live(call, p);
+}
+
+#endif

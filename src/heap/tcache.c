@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache.c - between a thread's magazines and its heap, and from its outbox to other heaps.  Works on the calling
+ * thread's own cache, which needs no lock.  Calls heap.h and pool.h.
+ *
+ * Magazines start small.  One that runs empty or full may hold twice as much from then on, until the thread's budget
+ * is used up; then each that wants to grow makes another class's shrink, in turn, so that the classes in use have the
+ * room (the way of Google's tcmalloc with its thread caches).
+ */
+#include "heap/tcache.h"
+
+#include <string.h>
+
+#include "heap/registry.h"
+#include "pages/misuse.h"
+#include "knobs/knobs.h"
+
+#define ROOM_FIRST 8u                       /* blocks that a magazine may hold at first */
+#define ROOM_FIRST_BYTES 16384u              /* or fewer, of larger ones */
+#define BUDGET_LEAST ((size_t)64 << 10)      /* of the budget of all threads, each has at least this */
+#define OUTBOX_BYTES_MAX ((size_t)256 << 10) /* an outbox is delivered when it holds as much, however few blocks */
+#define BUCKETS 64u
+#define SHRINK_LOOKS 8u
+
+/* ---- magazines ---- */
+
+static unsigned first_room(unsigned class)
+{
+    unsigned room = HAK_MAX(HAK_MIN(ROOM_FIRST, ROOM_FIRST_BYTES / hak_classes[class].size), 1);
+    return HAK_MIN(room, hak_classes[class].mag_max);
+}
+
+static void set_room(struct hak_thread *thread, unsigned class, unsigned room)
+{
+    struct hak_mag *mag = &thread->cache.mags[class];
+    thread->grown += ((size_t)room - mag->room) * mag->size;
+    mag->room = room;
+    mag->limit = hak_mag_base(thread, class) + room;
+}
+
+void hak_cache_reset(struct hak_thread *thread)
+{
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        struct hak_mag *mag = &thread->cache.mags[class];
+        hak_store(&mag->top, hak_mag_base(thread, class));
+        mag->inverse = hak_classes[class].inverse;
+        mag->last = hak_classes[class].last;
+        mag->size = hak_classes[class].size;
+        set_room(thread, class, first_room(class));
+    }
+    memset(thread->way, HAK_WAY_NONE, sizeof thread->way);
+    thread->grown = 0;
+}
+
+/* Gives the `count` blocks that have been in the magazine the longest to the heap. */
+static void give_oldest(struct hak_thread *thread, unsigned class, unsigned count)
+{
+    struct hak_mag *mag = &thread->cache.mags[class];
+    void **top = hak_load(&mag->top), **base = hak_mag_base(thread, class);
+    /* It seems empty while blocks are on the move. */
+    hak_store(&mag->top, base);
+    atomic_thread_fence(memory_order_release);
+    hak_heap_give(thread->heap, class, base + 1, count);
+    memmove(base + 1, base + 1 + count, (size_t)(top - base - count) * sizeof *base);
+    hak_store_release(&mag->top, top - count);
+}
+
+/* Halves the room of another magazine that has grown, and has not been used up since this looked at it last. */
+static void shrink_another(struct hak_thread *thread, unsigned class)
+{
+    for (unsigned looks = 0; looks < SHRINK_LOOKS; looks++) {
+        unsigned other = thread->cursor;
+        unsigned room = thread->cache.mags[other].room, smaller = HAK_MAX(room / 2, first_room(other)), held;
+        bool busy = thread->busy[other];
+        thread->cursor = (other + 1) % HAK_CLASS_COUNT;
+        thread->busy[other] = false;
+        if (busy || other == class || smaller == room)
+            continue;
+        held = hak_mag_held(thread, other);
+        if (held > smaller)
+            give_oldest(thread, other, held - smaller);
+        set_room(thread, other, smaller);
+        return;
+    }
+}
+
+/* By how many bytes the thread's magazines may have grown. */
+static size_t budget(void)
+{
+    size_t all = hak_setting(magazine_budget_total);
+    size_t share = all / HAK_MAX(hak_pool_threads(), 1);
+    return HAK_MIN(HAK_MAX(share, HAK_MIN(all, BUDGET_LEAST)), hak_setting(magazine_budget));
+}
+
+/* Lets the magazine hold twice as much, if the budget allows. */
+static void grow(struct hak_thread *thread, unsigned class)
+{
+    unsigned room = thread->cache.mags[class].room, larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
+    if (HAK_LIKELY(larger == room))
+        return;
+    if (thread->grown + (larger - room) * (size_t)hak_classes[class].size <= budget())
+        set_room(thread, class, larger);
+    else
+        shrink_another(thread, class);
+}
+
+/* How many blocks a magazine gets, or gives: half of what it may hold, as then as many may be freed as taken before it
+ * has to come back; and all when it came for the same before, as then the program does nothing but take, or free. */
+static unsigned batch(struct hak_thread *thread, unsigned class, enum hak_way way)
+{
+    unsigned room = thread->cache.mags[class].room;
+    bool again = thread->way[class] == way;
+    thread->way[class] = (uint8_t)way;
+    return again ? room : (room + 1) / 2;
+}
+
+void *hak_cache_refill(struct hak_thread *thread, unsigned class)
+{
+    struct hak_mag *mag = &thread->cache.mags[class];
+    void **base = hak_mag_base(thread, class);
+    thread->busy[class] = true;
+    grow(thread, class);
+    unsigned got = hak_heap_get(thread->heap, class, base + 1, batch(thread, class, HAK_WAY_IN));
+    hak_store_release(&mag->top, base + got);
+    return hak_mag_pop(mag);
+}
+
+/* A few blocks: worth a look while none of them has gone to the heap. */
+static bool holds(struct hak_thread *thread, unsigned class, const void *block)
+{
+    void *const *base = hak_mag_base(thread, class);
+    for (unsigned left = hak_mag_held(thread, class); left > 0; left--)
+        if (base[left] == block)
+            return true;
+    return false;
+}
+
+void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block)
+{
+    struct hak_mag *mag = &thread->cache.mags[class];
+    if (HAK_UNLIKELY(mag->room <= ROOM_FIRST && holds(thread, class, block))) {
+        hak_report_double_free("free", block, mag->size);
+        return;
+    }
+    thread->busy[class] = true;
+    grow(thread, class);
+    if (hak_load(&mag->top) == mag->limit)
+        give_oldest(thread, class, batch(thread, class, HAK_WAY_OUT));
+    void **top = hak_load(&mag->top);
+    top[1] = block;
+    hak_store_release(&mag->top, top + 1);
+}
+
+/* ---- the outbox ---- */
+
+static uint32_t owner_of(const void *block)
+{
+    return HAK_ENTRY_OWNER(hak_entry_of(block));
+}
+
+void hak_deliver(void **blocks, unsigned count)
+{
+    while (count) {
+        uint32_t owner = owner_of(blocks[0]);
+        if (HAK_UNLIKELY(owner == 0)) { /* its slab was counted as empty and is gone */
+            hak_report_double_free("free", blocks[0], 0);
+            blocks[0] = blocks[--count];
+            continue;
+        }
+        count = hak_heap_receive(hak_heap_numbered(owner), blocks, count);
+    }
+}
+
+/* Sorts the blocks by owner, as far as BUCKETS tell owners apart, and delivers each bucket. */
+static void deliver_sorted(void **blocks, unsigned count)
+{
+    void *sorted[HAK_OUTBOX_MAX];
+    uint8_t bucket[HAK_OUTBOX_MAX];
+    unsigned end[BUCKETS + 1] = {0};
+    for (unsigned i = 0; i < count; i++) {
+        bucket[i] = (uint8_t)(owner_of(blocks[i]) % BUCKETS);
+        end[bucket[i] + 1]++;
+    }
+    for (unsigned i = 0; i < BUCKETS; i++)
+        end[i + 1] += end[i];
+    for (unsigned i = 0; i < count; i++)
+        sorted[end[bucket[i]]++] = blocks[i];
+    for (unsigned i = 0, start = 0; start < count; start = end[i++])
+        hak_deliver(sorted + start, end[i] - start);
+}
+
+static void flush_outbox(struct hak_thread *thread)
+{
+    struct hak_outbox *outbox = &thread->outbox;
+    unsigned count = hak_load_acquire(&outbox->count);
+    /* It seems empty while blocks are on the move. */
+    hak_store(&outbox->count, 0);
+    hak_store(&outbox->bytes, 0);
+    atomic_thread_fence(memory_order_release);
+    if (HAK_ENTRY_OWNER(outbox->differences))
+        deliver_sorted(outbox->blocks, count);
+    else
+        hak_deliver(outbox->blocks, count);
+    outbox->differences = 0;
+}
+
+void hak_cache_send(struct hak_thread *thread, void *block, uint32_t entry)
+{
+    struct hak_outbox *outbox = &thread->outbox;
+    unsigned count = hak_load(&outbox->count);
+    size_t bytes = hak_load(&outbox->bytes) + hak_classes[HAK_ENTRY_CLASS(entry)].size;
+    outbox->differences |= outbox->last ^ entry;
+    outbox->last = entry;
+    outbox->blocks[count] = block;
+    hak_store_release(&outbox->count, count + 1);
+    hak_store(&outbox->bytes, bytes);
+    if (count + 1 == HAK_OUTBOX_MAX || bytes >= OUTBOX_BYTES_MAX)
+        flush_outbox(thread);
+}
+
+/* ---- everything ---- */
+
+/* Reports blocks that are there twice and closes the gaps: the last chance before they are somebody else's. */
+static unsigned drop_twice(void **blocks, unsigned count, unsigned class)
+{
+    uint16_t places[2 * HAK_MAG_MOST]; /* which block is there, counted from 1; by a hash of the address */
+    unsigned kept = 0, bits = 2;
+    while (1u << bits < 2 * count)
+        bits++;
+    memset(places, 0, sizeof *places << bits);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t at = (uint32_t)((uintptr_t)blocks[i] >> 4) * 0x9e3779b1u >> (32 - bits);
+        while (places[at] && blocks[places[at] - 1] != blocks[i])
+            at = (at + 1) & ((1u << bits) - 1);
+        if (HAK_UNLIKELY(places[at])) {
+            hak_report_double_free("free", blocks[i], hak_classes[class].size);
+            continue;
+        }
+        blocks[kept++] = blocks[i];
+        places[at] = (uint16_t)kept;
+    }
+    return kept;
+}
+
+void hak_cache_empty(struct hak_thread *thread)
+{
+    void *blocks[HAK_MAG_MOST];
+    flush_outbox(thread);
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        void **base = hak_mag_base(thread, class);
+        unsigned count = hak_mag_held(thread, class);
+        if (count == 0)
+            continue;
+        memcpy(blocks, base + 1, count * sizeof *blocks);
+        hak_store(&thread->cache.mags[class].top, base);
+        atomic_thread_fence(memory_order_release); /* it seems empty while blocks are on the move */
+        hak_heap_give(thread->heap, class, blocks, drop_twice(blocks, count, class));
+    }
+    hak_cache_reset(thread);
+}
+
+void hak_cache_salvage(struct hak_thread *thread)
+{
+    flush_outbox(thread);
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+        hak_deliver(hak_mag_base(thread, class) + 1, hak_mag_held(thread, class));
+    hak_cache_reset(thread);
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * settings.c - the table of knobs at run time and the grammar "name=value,name=value".  Owns the knobs' values, which
+ * are atomic and need no lock.  Calls os.h, libc_malloc.h and report.h's text.
+ */
+#include "knobs/knobs.h"
+
+#include <string.h>
+
+#include "os/libc_malloc.h"
+#include "os/os.h"
+#include "pages/misuse.h"
+
+_Atomic uint64_t hak_settings[HAK_KNOBS] = {
+#define HAK_KNOB(name, type, when, least, most, initial, ...) (initial),
+#include "knobs/knobs.def"
+};
+
+static const struct hakmem_knob knobs[] = {
+#define HAK_KNOB(name_, type_, when_, least_, most_, initial_, words_, apply_, meaning_) \
+    { \
+        .name = #name_, \
+        .meaning = (meaning_), \
+        .words = (words_), \
+        .type = HAKMEM_KNOB_##type_, \
+        .when = HAKMEM_KNOB_##when_, \
+        .least = (least_), \
+        .most = (most_), \
+        .initial = (initial_), \
+    },
+#include "knobs/knobs.def"
+};
+
+static const struct hakmem_preset presets[] = {
+#define HAK_PRESET(name_, settings_, meaning_) {.name = #name_, .settings = (settings_), .meaning = (meaning_)},
+#include "knobs/knobs.def"
+};
+
+#define KNOBS (sizeof knobs / sizeof *knobs)
+#define PRESETS (sizeof presets / sizeof *presets)
+
+const struct hakmem_knob *hak_knob_numbered(size_t number)
+{
+    return number < KNOBS ? &knobs[number] : NULL;
+}
+
+const struct hakmem_preset *hak_preset_numbered(size_t number)
+{
+    return number < PRESETS ? &presets[number] : NULL;
+}
+
+enum hak_knob hak_knob_number(const struct hakmem_knob *knob)
+{
+    return (enum hak_knob)(knob - knobs);
+}
+
+/* ---- pieces of text ---- */
+
+struct piece {
+    const char *at;
+    size_t length;
+};
+
+static struct piece piece_of(const char *string)
+{
+    return (struct piece){string, strlen(string)};
+}
+
+static bool is(struct piece piece, const char *string)
+{
+    return strlen(string) == piece.length && memcmp(piece.at, string, piece.length) == 0;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n';
+}
+
+static struct piece stripped(struct piece piece)
+{
+    while (piece.length && is_space(piece.at[0]))
+        piece.at++, piece.length--;
+    while (piece.length && is_space(piece.at[piece.length - 1]))
+        piece.length--;
+    return piece;
+}
+
+/* Cuts off what is in front of the first `mark`, or everything; false if nothing was left. */
+static bool cut(struct piece *rest, char mark, struct piece *piece)
+{
+    if (!rest->at)
+        return false;
+    const char *end = memchr(rest->at, mark, rest->length);
+    *piece = (struct piece){rest->at, end ? (size_t)(end - rest->at) : rest->length};
+    *rest = end ? (struct piece){end + 1, rest->length - piece->length - 1} : (struct piece){NULL, 0};
+    return true;
+}
+
+/* What somebody wrote, on one line and of bounded length. */
+static void text_quoted(struct hak_text *text, struct piece piece)
+{
+    char c[2] = {0};
+    hak_text_string(text, "'");
+    for (size_t i = 0; i < piece.length && i < 40; i++) {
+        c[0] = piece.at[i] >= ' ' && piece.at[i] <= '~' ? piece.at[i] : '?';
+        hak_text_string(text, c);
+    }
+    hak_text_string(text, piece.length > 40 ? "...'" : "'");
+}
+
+static void text_piece(struct hak_text *text, struct piece piece)
+{
+    for (size_t i = 0; i < piece.length && text->at < text->end; i++)
+        *text->at++ = piece.at[i];
+}
+
+/* ---- the nearest name ---- */
+
+#define NAME_MAX_LENGTH 31u
+
+/* How many characters have to be inserted, removed or replaced to get from one to the other (Levenshtein). */
+static unsigned distance(struct piece a, struct piece b)
+{
+    unsigned row[NAME_MAX_LENGTH + 1];
+    b.length = HAK_MIN(b.length, NAME_MAX_LENGTH);
+    for (unsigned j = 0; j <= b.length; j++)
+        row[j] = j;
+    for (unsigned i = 0; i < a.length && i < 2 * NAME_MAX_LENGTH; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i + 1;
+        for (unsigned j = 0; j < b.length; j++) {
+            unsigned replaced = diagonal + (a.at[i] != b.at[j]);
+            diagonal = row[j + 1];
+            row[j + 1] = HAK_MIN(replaced, HAK_MIN(row[j], diagonal) + 1);
+        }
+    }
+    return row[b.length];
+}
+
+struct nearest {
+    struct piece asked, best;
+    unsigned distance;
+};
+
+/* The beginning of a name is as near as one wrong character. */
+static void consider(struct nearest *nearest, struct piece candidate)
+{
+    struct piece asked = nearest->asked;
+    unsigned d = distance(asked, candidate);
+    if (asked.length && asked.length <= candidate.length && memcmp(asked.at, candidate.at, asked.length) == 0)
+        d = HAK_MIN(d, 1);
+    if (!nearest->best.at || d < nearest->distance) {
+        nearest->best = candidate;
+        nearest->distance = d;
+    }
+}
+
+static struct piece nearest_name(struct piece asked)
+{
+    struct nearest nearest = {.asked = asked};
+    for (size_t i = 0; i < KNOBS; i++)
+        consider(&nearest, piece_of(knobs[i].name));
+    consider(&nearest, piece_of("preset"));
+    return nearest.best;
+}
+
+static struct piece nearest_preset(struct piece asked)
+{
+    struct nearest nearest = {.asked = asked};
+    for (size_t i = 0; i < PRESETS; i++)
+        consider(&nearest, piece_of(presets[i].name));
+    return nearest.best;
+}
+
+static struct piece nearest_word(struct piece asked, const char *words)
+{
+    struct nearest nearest = {.asked = asked};
+    struct piece rest = piece_of(words), word;
+    while (cut(&rest, '|', &word))
+        consider(&nearest, word);
+    return nearest.best;
+}
+
+/* ---- values ---- */
+
+#define SHARE_MAX 100u /* of a LIMIT: settings up to this are percent */
+
+struct suffix {
+    const char *text;
+    uint64_t factor;
+};
+
+/* The largest first. */
+static const struct suffix size_suffixes[] = {
+    {"t", UINT64_C(1) << 40}, {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20},
+    {"k", UINT64_C(1) << 10}, {"", 1},                  {0},
+};
+static const struct suffix limit_suffixes[] = {
+    {"t", UINT64_C(1) << 40}, {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20}, {"k", UINT64_C(1) << 10},
+    {"%", 1},                 {"", 1},                  {0},
+};
+static const struct suffix time_suffixes[] = {{"s", 1000}, {"ms", 1}, {"", 1}, {0}};
+static const struct suffix no_suffixes[] = {{"", 1}, {0}};
+
+static const struct suffix *suffixes_of(const struct hakmem_knob *knob)
+{
+    switch (knob->type) {
+    case HAKMEM_KNOB_SIZE:
+        return size_suffixes;
+    case HAKMEM_KNOB_LIMIT:
+        return limit_suffixes;
+    case HAKMEM_KNOB_MILLISECONDS:
+        return time_suffixes;
+    default:
+        return no_suffixes;
+    }
+}
+
+static bool word_value(const char *words, struct piece asked, uint64_t *value)
+{
+    struct piece rest = piece_of(words), word;
+    for (*value = 0; cut(&rest, '|', &word); ++*value)
+        if (word.length == asked.length && memcmp(word.at, asked.at, word.length) == 0)
+            return true;
+    return false;
+}
+
+static bool bool_value(struct piece asked, uint64_t *value)
+{
+    return word_value("no|yes", asked, value) || word_value("0|1", asked, value) ||
+           word_value("off|on", asked, value) || word_value("false|true", asked, value);
+}
+
+/* Digits and a suffix, of either case.  What does not fit into 64 bits is out of any range. */
+static enum hakmem_tune_status number_value(const struct suffix *suffix, struct piece asked, uint64_t *value)
+{
+    size_t digits = 0;
+    bool overflow = false;
+    char rest[4] = {0};
+    for (*value = 0; digits < asked.length && asked.at[digits] >= '0' && asked.at[digits] <= '9'; digits++)
+        overflow |= __builtin_mul_overflow(*value, (uint64_t)10, value) ||
+                    __builtin_add_overflow(*value, (uint64_t)(asked.at[digits] - '0'), value);
+    if (digits == 0 || asked.length - digits >= sizeof rest)
+        return HAKMEM_TUNE_BAD_VALUE;
+    for (size_t i = digits; i < asked.length; i++)
+        rest[i - digits] = (char)(asked.at[i] >= 'A' && asked.at[i] <= 'Z' ? asked.at[i] + ('a' - 'A') : asked.at[i]);
+    while (suffix->text && strcmp(rest, suffix->text) != 0)
+        suffix++;
+    if (!suffix->text)
+        return HAKMEM_TUNE_BAD_VALUE;
+    overflow |= __builtin_mul_overflow(*value, suffix->factor, value);
+    if (overflow)
+        *value = UINT64_MAX;
+    return overflow ? HAKMEM_TUNE_OUT_OF_RANGE : HAKMEM_TUNE_OK;
+}
+
+static enum hakmem_tune_status parse_value(const struct hakmem_knob *knob, struct piece asked, uint64_t *value)
+{
+    enum hakmem_tune_status status = HAKMEM_TUNE_OK;
+    if (knob->type == HAKMEM_KNOB_BOOL)
+        status = bool_value(asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
+    else if (knob->words)
+        status = word_value(knob->words, asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
+    else
+        status = number_value(suffixes_of(knob), asked, value);
+    if (status == HAKMEM_TUNE_OK && asked.at[asked.length - 1] == '%' && *value > SHARE_MAX)
+        status = HAKMEM_TUNE_OUT_OF_RANGE;
+    if (status == HAKMEM_TUNE_OK && (*value < knob->least || *value > knob->most))
+        status = HAKMEM_TUNE_OUT_OF_RANGE;
+    return status;
+}
+
+void hak_knob_text(struct hak_text *text, const struct hakmem_knob *knob, uint64_t value)
+{
+    if (knob->words) {
+        struct piece rest = piece_of(knob->words), word;
+        while (cut(&rest, '|', &word) && value--)
+            ;
+        text_piece(text, word);
+        return;
+    }
+    const struct suffix *suffix = suffixes_of(knob);
+    while (suffix->factor > 1 && (value == 0 || value % suffix->factor))
+        suffix++;
+    if (suffix->text[0] == '%' && (value == 0 || value > SHARE_MAX))
+        suffix++;
+    hak_text_decimal(text, value / suffix->factor);
+    hak_text_string(text, suffix->text);
+}
+
+/* ---- what is wrong ---- */
+
+#define MESSAGE 256
+
+struct parse {
+    const char *string;
+    hak_accept *accept;
+    hakmem_tune_complaint *complain;
+    void *data;
+    enum hakmem_tune_status first;
+};
+
+/* The nearest valid value, and which there are. */
+static void text_valid(struct hak_text *text, const struct hakmem_knob *knob, struct piece value, uint64_t number,
+                       enum hakmem_tune_status status)
+{
+    if (knob->words) {
+        hak_text_string(text, "; nearest is ");
+        text_piece(text, nearest_word(value, knob->words));
+        return;
+    }
+    if (status == HAKMEM_TUNE_OUT_OF_RANGE) {
+        bool share = value.length && value.at[value.length - 1] == '%';
+        hak_text_string(text, "; nearest is ");
+        hak_knob_text(text, knob, share ? SHARE_MAX : number < knob->least ? knob->least : knob->most);
+        return;
+    }
+    hak_text_string(text, "; valid is ");
+    hak_knob_text(text, knob, knob->least);
+    hak_text_string(text, " to ");
+    hak_knob_text(text, knob, knob->most);
+}
+
+static void complain(struct parse *parse, enum hakmem_tune_status status, struct piece fault, const char *line,
+                     struct piece nearest)
+{
+    if (parse->first == HAKMEM_TUNE_OK)
+        parse->first = status;
+    if (!parse->complain)
+        return;
+    char name[NAME_MAX_LENGTH + 1] = {0};
+    memcpy(name, nearest.at ? nearest.at : "", HAK_MIN(nearest.length, NAME_MAX_LENGTH));
+    struct hakmem_tune_problem problem = {
+        .status = status,
+        .position = (size_t)(fault.at - parse->string),
+        .length = fault.length,
+        .message = line,
+        .nearest = nearest.at ? name : NULL,
+    };
+    parse->complain(&problem, parse->data);
+}
+
+/* `what` is "knob" or "preset". */
+static void complain_unknown(struct parse *parse, enum hakmem_tune_status status, const char *what, struct piece name,
+                             struct piece nearest)
+{
+    char line[MESSAGE] = {0};
+    struct hak_text text = {line, line + sizeof line - 1};
+    hak_text_string(&text, "unknown ");
+    hak_text_string(&text, what);
+    hak_text_string(&text, " ");
+    text_quoted(&text, name);
+    hak_text_string(&text, "; nearest is ");
+    text_piece(&text, nearest);
+    complain(parse, status, name, line, nearest);
+}
+
+static void complain_syntax(struct parse *parse, struct piece item)
+{
+    char line[MESSAGE] = {0};
+    struct hak_text text = {line, line + sizeof line - 1};
+    struct piece nearest = nearest_name(item);
+    text_quoted(&text, item);
+    hak_text_string(&text, " has no '='; nearest is ");
+    text_piece(&text, nearest);
+    hak_text_string(&text, "=VALUE");
+    complain(parse, HAKMEM_TUNE_SYNTAX, item, line, nearest);
+}
+
+/* A preset that is right, and of which something cannot be had. */
+static void complain_refused(struct parse *parse, enum hakmem_tune_status status, struct piece name)
+{
+    char line[MESSAGE] = {0};
+    struct hak_text text = {line, line + sizeof line - 1};
+    hak_text_string(&text, "preset: ");
+    text_quoted(&text, name);
+    hak_text_string(&text, " ");
+    hak_text_string(&text, hakmem_tune_strerror(status));
+    complain(parse, status, name, line, (struct piece){0});
+}
+
+static void complain_value(struct parse *parse, const struct hakmem_knob *knob, struct piece value, uint64_t number,
+                           enum hakmem_tune_status status)
+{
+    char line[MESSAGE] = {0};
+    struct hak_text text = {line, line + sizeof line - 1};
+    hak_text_string(&text, knob->name);
+    hak_text_string(&text, ": ");
+    text_quoted(&text, value);
+    hak_text_string(&text, " ");
+    hak_text_string(&text, hakmem_tune_strerror(status));
+    if (status == HAKMEM_TUNE_BAD_VALUE || status == HAKMEM_TUNE_OUT_OF_RANGE)
+        text_valid(&text, knob, value, number, status);
+    complain(parse, status, value, line,
+             status == HAKMEM_TUNE_BAD_VALUE && knob->words ? nearest_word(value, knob->words) : (struct piece){0});
+}
+
+const char *hakmem_tune_strerror(enum hakmem_tune_status status)
+{
+    switch (status) {
+    case HAKMEM_TUNE_OK:
+        return "is right";
+    case HAKMEM_TUNE_SYNTAX:
+        return "has no '='";
+    case HAKMEM_TUNE_UNKNOWN:
+        return "is no knob";
+    case HAKMEM_TUNE_BAD_VALUE:
+        return "is no value";
+    case HAKMEM_TUNE_OUT_OF_RANGE:
+        return "is out of range";
+    case HAKMEM_TUNE_TOO_LATE:
+        return "can only be set at the start, by HAKMEM_TUNE";
+    case HAKMEM_TUNE_UNSUPPORTED:
+        return "is not supported by this build on this system";
+    }
+    return "is no status";
+}
+
+/* ---- the grammar ---- */
+
+const struct hakmem_knob *hak_knob_named(const char *name)
+{
+    for (size_t i = 0; i < KNOBS; i++)
+        if (strcmp(knobs[i].name, name) == 0)
+            return &knobs[i];
+    return NULL;
+}
+
+static void parse_items(struct parse *parse, struct piece all);
+
+/* A preset's settings are right, but may not be accepted: then the preset is what is complained of. */
+static void parse_preset(struct parse *parse, struct piece name)
+{
+    for (size_t i = 0; i < PRESETS; i++)
+        if (is(name, presets[i].name)) {
+            struct parse inner = {.string = presets[i].settings, .accept = parse->accept};
+            parse_items(&inner, piece_of(presets[i].settings));
+            if (inner.first != HAKMEM_TUNE_OK)
+                complain_refused(parse, inner.first, name);
+            return;
+        }
+    complain_unknown(parse, HAKMEM_TUNE_BAD_VALUE, "preset", name, nearest_preset(name));
+}
+
+static void parse_item(struct parse *parse, struct piece item)
+{
+    struct piece name, value = {item.at + item.length, 0};
+    if (!memchr(item.at, '=', item.length)) {
+        complain_syntax(parse, item);
+        return;
+    }
+    struct piece rest = item;
+    cut(&rest, '=', &name);
+    name = stripped(name);
+    value = stripped(rest);
+    if (is(name, "preset")) {
+        parse_preset(parse, value);
+        return;
+    }
+    for (size_t i = 0; i < KNOBS; i++)
+        if (is(name, knobs[i].name)) {
+            uint64_t number = 0;
+            enum hakmem_tune_status status = parse_value(&knobs[i], value, &number);
+            if (status == HAKMEM_TUNE_OK)
+                status = parse->accept(&knobs[i], number);
+            if (status != HAKMEM_TUNE_OK)
+                complain_value(parse, &knobs[i], value, number, status);
+            return;
+        }
+    complain_unknown(parse, HAKMEM_TUNE_UNKNOWN, "knob", name, nearest_name(name));
+}
+
+static void parse_items(struct parse *parse, struct piece all)
+{
+    struct piece item;
+    while (cut(&all, ',', &item)) {
+        item = stripped(item);
+        if (item.length)
+            parse_item(parse, item);
+    }
+}
+
+enum hakmem_tune_status hak_settings_parse(const char *string, hak_accept *accept, hakmem_tune_complaint *complain_,
+                                           void *data)
+{
+    struct parse parse = {.string = string, .accept = accept, .complain = complain_, .data = data};
+    parse_items(&parse, piece_of(string));
+    return parse.first;
+}
+
+/* ---- the environment ---- */
+
+#define VARIABLE "HAKMEM_TUNE"
+
+static void complain_to_user(const struct hakmem_tune_problem *problem, void *data)
+{
+    char line[MESSAGE + 32];
+    struct hak_text text = {line, line + sizeof line - 1};
+    (void)data;
+    hak_text_string(&text, "hakmem: " VARIABLE ": ");
+    hak_text_string(&text, problem->message);
+    *text.at++ = '\n';
+    hak_os_complain(line, (size_t)(text.at - line));
+}
+
+static enum hakmem_tune_status set_at_start(const struct hakmem_knob *knob, uint64_t value)
+{
+    enum hakmem_tune_status status = hak_knob_supported(knob, value);
+    if (status == HAKMEM_TUNE_OK)
+        hak_store(&hak_settings[hak_knob_number(knob)], value);
+    return status;
+}
+
+enum hakmem_tune_status hak_knob_supported(const struct hakmem_knob *knob, uint64_t value)
+{
+    if (HAK_MINIMAL && value != knob->initial)
+        return HAKMEM_TUNE_UNSUPPORTED;
+    if (hak_knob_number(knob) == HAK_KNOB_force_libc && value && !hak_libc_exists())
+        return HAKMEM_TUNE_UNSUPPORTED;
+    if (hak_knob_number(knob) == HAK_KNOB_stats_signal && value && !hak_os_may_handle((int)value))
+        return HAKMEM_TUNE_UNSUPPORTED;
+    return HAKMEM_TUNE_OK;
+}
+
+void hak_settings_read(char **environment)
+{
+    static _Atomic uint32_t read;
+    static const char ignored[] = "hakmem: " VARIABLE " is ignored in a program that runs with other rights\n";
+    if (!environment || hak_load(&read) || atomic_exchange(&read, 1))
+        return;
+    for (; *environment; environment++) {
+        if (strncmp(*environment, VARIABLE "=", sizeof VARIABLE) != 0)
+            continue;
+        if (hak_os_privileged())
+            hak_os_complain(ignored, sizeof ignored - 1);
+        else
+            hak_settings_parse(*environment + sizeof VARIABLE, set_at_start, complain_to_user, NULL);
+        return;
+    }
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * invariant.h - checks of the allocator's own structures.  Layer 0.
+ *
+ * HAK_INVARIANT costs nothing unless configured with --enable-debug; HAK_REQUIRE is always there, for cold paths where
+ * going on would corrupt the program's memory.
+ */
+#ifndef HAK_INVARIANT_H
+#define HAK_INVARIANT_H
+
+#include "base/base.h"
+
+#pragma GCC visibility push(hidden)
+__attribute__((noreturn)) void hak_broken(const char *condition, const char *file, int line);
+#pragma GCC visibility pop
+
+#define HAK_REQUIRE(condition) (HAK_LIKELY(condition) ? (void)0 : hak_broken(#condition, __FILE__, __LINE__))
+#define HAK_INVARIANT(condition) ((void)(HAK_DEBUG && (HAK_REQUIRE(condition), 0)))
+
+#endif

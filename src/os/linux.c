@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os_linux.c - os.h for Linux on 64-bit machines.  Owns no state but the page size and the counters.
+ *
+ * System calls go through syscall(2), never through libc's mmap and friends: a program may interpose those with
+ * functions that allocate, and they would re-enter the allocator under its own locks.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mremap, MAP_ANONYMOUS */
+#endif
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1 /* those run-time libraries want to choose where mappings go */
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+size_t hak_os_page;
+struct hak_os_counts hak_os_counts;
+_Atomic long hak_os_calls;
+_Atomic long hak_os_fail_after = -1;
+_Atomic int hak_os_fail_once;
+_Atomic int hak_os_fail_unmap;
+_Atomic uint64_t hak_os_touch_takes;
+
+static enum hak_os_kind kind_of(long number)
+{
+    switch (number) {
+    case SYS_mmap:
+        return HAK_OS_MMAP;
+    case SYS_munmap:
+        return HAK_OS_MUNMAP;
+    case SYS_mremap:
+        return HAK_OS_MREMAP;
+    case SYS_madvise:
+        return HAK_OS_MADVISE;
+    case SYS_mprotect:
+        return HAK_OS_MPROTECT;
+    case SYS_futex:
+        return HAK_OS_FUTEX;
+    default:
+        return HAK_OS_OTHER;
+    }
+}
+
+static void count_mapped(size_t size)
+{
+    size_t mapped = hak_add(&hak_os_counts.mapped, size) + size, peak = hak_load(&hak_os_counts.mapped_peak);
+    while (peak < mapped && !atomic_compare_exchange_weak_explicit(&hak_os_counts.mapped_peak, &peak, mapped,
+                                                                   memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+/* The result, or the negated error number; errno stays as it was. */
+static long call(long number, long a, long b, long c, long d, long e, long f)
+{
+    int saved = errno;
+    hak_add(&hak_os_counts.calls[kind_of(number)], 1);
+    long result = syscall(number, a, b, c, d, e, f);
+    if (result == -1) {
+        result = -errno;
+        errno = saved;
+    }
+    return result;
+}
+
+static bool failed(long result)
+{
+    return result < 0 && result > -4096;
+}
+
+/* Whether the tests want this call to fail. */
+static bool made_to_fail(void)
+{
+    hak_add(&hak_os_calls, 1);
+    if (HAK_LIKELY(hak_load(&hak_os_fail_after) < 0))
+        return false;
+    if (hak_sub(&hak_os_fail_after, 1) > 0)
+        return false;
+    hak_store(&hak_os_fail_after, hak_load(&hak_os_fail_once) ? -1 : 0);
+    return true;
+}
+
+static long map(void *at, size_t size, int protection, int flags)
+{
+    if (made_to_fail())
+        return -ENOMEM;
+    return call(SYS_mmap, (long)at, (long)size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
+void hak_os_start(void)
+{
+    hak_os_page = getauxval(AT_PAGESZ);
+    if (hak_os_page == 0)
+        hak_os_page = 4096;
+}
+
+void *hak_os_map(size_t size)
+{
+    size = hak_round_up(size, hak_os_page);
+    long at = map(NULL, size, PROT_READ | PROT_WRITE, 0);
+    if (failed(at))
+        return NULL;
+    count_mapped(size);
+    return (void *)at;
+}
+
+enum hak_os_claim hak_os_map_at(void *at, size_t size)
+{
+    long got = map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    if (got == (long)at) {
+        count_mapped(size);
+        return HAK_OS_CLAIMED;
+    }
+    if (got == -ENOMEM)
+        return HAK_OS_NO_MEMORY;
+    if (!failed(got)) /* kernels before 4.17 take the address for a hint */
+        hak_os_release((void *)got, size);
+    return HAK_OS_OCCUPIED;
+}
+
+void *hak_os_reserve(size_t size)
+{
+    long at = map(NULL, size, PROT_NONE, MAP_NORESERVE);
+    return failed(at) ? NULL : (void *)at;
+}
+
+void *hak_os_map_readable(size_t size)
+{
+    long at = map(NULL, hak_round_up(size, hak_os_page), PROT_READ, MAP_NORESERVE);
+    return failed(at) ? NULL : (void *)at;
+}
+
+bool hak_os_commit(void *at, size_t size)
+{
+    if (made_to_fail())
+        return false;
+    if (failed(call(SYS_mprotect, (long)at, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0)))
+        return false;
+    count_mapped(size);
+    return true;
+}
+
+void hak_os_release(void *at, size_t size)
+{
+    call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0);
+}
+
+bool hak_os_unmap(void *at, size_t size)
+{
+    if (HAK_UNLIKELY(hak_load(&hak_os_fail_unmap)))
+        return false;
+    size = hak_round_up(size, hak_os_page);
+    if (failed(call(SYS_munmap, (long)at, (long)size, 0, 0, 0, 0)))
+        return false;
+    hak_sub(&hak_os_counts.mapped, size);
+    return true;
+}
+
+void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move)
+{
+    if (made_to_fail())
+        return NULL;
+    long got = call(SYS_mremap, (long)at, (long)old_size, (long)new_size, may_move ? MREMAP_MAYMOVE : 0, 0, 0);
+    if (failed(got))
+        return NULL;
+    if (new_size > old_size)
+        count_mapped(new_size - old_size);
+    else
+        hak_sub(&hak_os_counts.mapped, old_size - new_size);
+    return (void *)got;
+}
+
+bool hak_os_purge(void *at, size_t size)
+{
+    return !failed(call(SYS_madvise, (long)at, (long)size, MADV_DONTNEED, 0, 0, 0));
+}
+
+void hak_os_want_huge(void *at, size_t size, bool wanted)
+{
+    int advice = wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+    if (!failed(call(SYS_madvise, (long)at, (long)size, advice, 0, 0, 0)) && wanted)
+        hak_add(&hak_os_counts.want_huge, size);
+}
+
+/*
+ * The middle of the lower half of a 47-bit address space is empty by every custom of Linux: programs and their brk
+ * sit low or near the top, mappings and stacks at the top.  Kernels with fewer address bits refuse the hint, and a
+ * window is then reserved wherever there is room.
+ */
+uintptr_t hak_os_window_hint(unsigned attempt)
+{
+    const char *random = (const char *)getauxval(AT_RANDOM); /* 16 bytes */
+    uint64_t bits = 0;
+    if (random)
+        memcpy(&bits, random + 8, sizeof bits);
+    if (SANITIZED || attempt >= 4)
+        return 0;
+    bits = (bits >> (attempt * 12)) & 0x3ff;
+    return ((uintptr_t)16 << 40) + ((uintptr_t)bits << 34); /* 16 TiB to 32 TiB, in steps of 16 GiB */
+}
+
+size_t hak_os_address_limit(void)
+{
+    static const int resources[] = {RLIMIT_AS, RLIMIT_DATA};
+    size_t least = SIZE_MAX;
+    for (unsigned i = 0; i < sizeof resources / sizeof *resources; i++) {
+        struct rlimit limit;
+        if (!failed(call(SYS_prlimit64, 0, resources[i], 0, (long)&limit, 0, 0)) && limit.rlim_cur != RLIM_INFINITY)
+            least = HAK_MIN(least, limit.rlim_cur);
+    }
+    return least;
+}
+
+size_t hak_os_window_size(void)
+{
+    size_t size = (size_t)64 << 30, limit = hak_os_address_limit();
+    struct sysinfo info;
+    if (SANITIZED)
+        return (size_t)16 << 30;
+    if (!failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0))) {
+        size_t memory = (size_t)(info.totalram + info.totalswap) * info.mem_unit;
+        while (size < 4 * memory && size < (size_t)16 << 40)
+            size *= 2;
+    }
+    /* The page map takes 1/16384 of the window: no more than a 64th of what may be mapped at all. */
+    while (size > (size_t)1 << 30 && size / 16384 > limit / 64)
+        size /= 2;
+    return size;
+}
+
+bool hak_os_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
+/* ---- what the control groups allow ---- */
+
+#define CGROUP_FILE 4096
+#define CGROUP_PATH 1024
+
+/* The file's beginning, ended by a NUL; false if it cannot be read. */
+static bool read_file(const char *path, char *text, size_t size)
+{
+    long fd = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), length = 0;
+    if (failed(fd))
+        return false;
+    for (long got = 1; got > 0 && (size_t)length < size - 1; length += got) {
+        got = call(SYS_read, fd, (long)text + length, (long)(size - 1) - length, 0, 0, 0);
+        if (failed(got))
+            got = 0;
+    }
+    call(SYS_close, fd, 0, 0, 0, 0, 0);
+    text[length] = '\0';
+    return length > 0;
+}
+
+/* A file that holds a number, or "max". */
+static size_t number_in(const char *path)
+{
+    char text[32];
+    size_t number = 0;
+    if (!read_file(path, text, sizeof text) || text[0] < '0' || text[0] > '9')
+        return SIZE_MAX;
+    for (const char *digit = text; *digit >= '0' && *digit <= '9'; digit++)
+        if (__builtin_mul_overflow(number, (size_t)10, &number) ||
+            __builtin_add_overflow(number, (size_t)(*digit - '0'), &number))
+            return SIZE_MAX;
+    return number;
+}
+
+/* The least of the limits of a group and those it is in: root + group, without its last part, without the last two, ...
+ * + file.  Within a namespace of control groups the first is not there, and the root has the limit. */
+static size_t group_limit(const char *root, const char *group, size_t length, const char *file)
+{
+    size_t least = SIZE_MAX, root_length = strlen(root), file_length = strlen(file);
+    char path[CGROUP_PATH];
+    for (;;) {
+        while (length && group[length - 1] == '/')
+            length--;
+        if (root_length + length + file_length < sizeof path) {
+            memcpy(path, root, root_length);
+            memcpy(path + root_length, group, length);
+            memcpy(path + root_length + length, file, file_length + 1);
+            least = HAK_MIN(least, number_in(path));
+        }
+        if (length == 0)
+            return least;
+        while (length && group[length - 1] != '/')
+            length--;
+    }
+}
+
+/* Lines of /proc/self/cgroup: "0::/group" of version 2, "9:memory:/group" of version 1. */
+static size_t groups_limit(void)
+{
+    char text[CGROUP_FILE];
+    size_t least = SIZE_MAX;
+    if (!read_file("/proc/self/cgroup", text, sizeof text))
+        return least;
+    for (char *line = text, *end; *line; line = *end ? end + 1 : end) {
+        end = strchrnul(line, '\n');
+        char *controllers = memchr(line, ':', (size_t)(end - line));
+        char *group = controllers ? memchr(controllers + 1, ':', (size_t)(end - controllers - 1)) : NULL;
+        if (!group)
+            continue;
+        size_t names = (size_t)(group - controllers - 1), length = (size_t)(end - group - 1);
+        if (names == 0)
+            least = HAK_MIN(least, group_limit("/sys/fs/cgroup", group + 1, length, "/memory.max"));
+        else if (memmem(controllers + 1, names, "memory", 6))
+            least = HAK_MIN(least,
+                            group_limit("/sys/fs/cgroup/memory", group + 1, length, "/memory.limit_in_bytes"));
+    }
+    return least;
+}
+
+size_t hak_os_memory_limit(void)
+{
+    struct sysinfo info;
+    size_t memory = SIZE_MAX;
+    if (!failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)))
+        memory = (size_t)info.totalram * info.mem_unit;
+    return HAK_MIN(memory, groups_limit());
+}
+
+unsigned hak_os_cpus(void)
+{
+    uint64_t mask[128] = {0}; /* 8192 processors */
+    unsigned cpus = 0;
+    call(SYS_sched_getaffinity, 0, sizeof mask, (long)mask, 0, 0, 0);
+    for (unsigned i = 0; i < sizeof mask / sizeof *mask; i++)
+        cpus += (unsigned)__builtin_popcountl(mask[i]);
+    return HAK_MAX(cpus, 1);
+}
+
+uint32_t hak_os_process(void)
+{
+    return (uint32_t)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+uint32_t hak_os_thread(void)
+{
+    return (uint32_t)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+bool hak_os_thread_is_gone(uint32_t process, uint32_t thread)
+{
+    return call(SYS_tgkill, process, thread, 0, 0, 0, 0) == -ESRCH;
+}
+
+void hak_os_wait(_Atomic uint32_t *word, uint32_t value)
+{
+    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+}
+
+void hak_os_wait_for(_Atomic uint32_t *word, uint32_t value, unsigned milliseconds)
+{
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, milliseconds ? (long)&time : 0, 0, 0);
+}
+
+void hak_os_wake(_Atomic uint32_t *word, int count)
+{
+    call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
+}
+
+void hak_os_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+static uint64_t nanoseconds(clockid_t clock)
+{
+    struct timespec time = {0};
+    call(SYS_clock_gettime, clock, (long)&time, 0, 0, 0, 0);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* By this thread's clock: others may have had the processor meanwhile. */
+uint64_t hak_os_touch(char *at)
+{
+    uint64_t before = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+    *(volatile char *)at = 0;
+    uint64_t took = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - before, told = hak_load(&hak_os_touch_takes);
+    return HAK_UNLIKELY(told) ? told : took;
+}
+
+uint64_t hak_os_milliseconds(void)
+{
+    return nanoseconds(CLOCK_MONOTONIC) / 1000000;
+}
+
+void hak_os_name_thread(const char *name)
+{
+    call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0, 0);
+}
+
+/* ---- what is libc's code ---- */
+
+struct range {
+    uintptr_t start, end;
+};
+
+static struct range libc_ranges[4]; /* libc, libpthread where it is another object, the dynamic loader, this library */
+static _Atomic uint32_t libc_known;
+
+/* The object's range is kept if it holds code that is known to be libc's. */
+static int look_at_object(struct dl_phdr_info *info, size_t size, void *count)
+{
+    /* Within a library of its own this code calls itself for whoever calls it; a program's name is empty. */
+    uintptr_t own = info->dlpi_name && info->dlpi_name[0] ? (uintptr_t)look_at_object : 0;
+    const uintptr_t inside[] = {(uintptr_t)abort, (uintptr_t)pthread_create, getauxval(AT_BASE), own};
+    struct range range = {UINTPTR_MAX, 0};
+    unsigned *found = count;
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_LOAD) {
+            uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            range.start = HAK_MIN(range.start, start);
+            range.end = HAK_MAX(range.end, start + info->dlpi_phdr[i].p_memsz);
+        }
+    for (unsigned i = 0; i < 4 && *found < 4; i++)
+        if (inside[i] >= range.start && inside[i] < range.end) {
+            libc_ranges[(*found)++] = range;
+            break;
+        }
+    return 0;
+}
+
+static bool in_ranges(uintptr_t code)
+{
+    for (unsigned i = 0; i < sizeof libc_ranges / sizeof *libc_ranges; i++)
+        if (code - libc_ranges[i].start < libc_ranges[i].end - libc_ranges[i].start)
+            return true;
+    return false;
+}
+
+void hak_os_find_libc(void)
+{
+    unsigned found = 0;
+    /* In a static program libc cannot be told from the rest. */
+    if (getauxval(AT_BASE))
+        dl_iterate_phdr(look_at_object, &found);
+    bool known = found && in_ranges((uintptr_t)abort) && in_ranges(getauxval(AT_BASE));
+    hak_store_release(&libc_known, known ? HAK_OS_KNOWN : HAK_OS_NEVER);
+}
+
+enum hak_os_knows hak_os_libc_known(void)
+{
+    return (enum hak_os_knows)hak_load_acquire(&libc_known);
+}
+
+bool hak_os_in_libc(const void *code)
+{
+    return hak_os_libc_known() != HAK_OS_KNOWN || in_ranges((uintptr_t)code);
+}
+
+void hak_os_complain(const char *text, size_t length)
+{
+    call(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
+}
+
+/* The second number of /proc/self/statm, in pages. */
+size_t hak_os_resident(void)
+{
+    char text[128];
+    long file = call(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (failed(file))
+        return 0;
+    long length = call(SYS_read, file, (long)text, sizeof text, 0, 0, 0), at = 0;
+    call(SYS_close, file, 0, 0, 0, 0, 0);
+    size_t pages = 0;
+    while (at < length && text[at] != ' ')
+        at++;
+    while (++at < length && text[at] >= '0' && text[at] <= '9')
+        pages = pages * 10 + (size_t)(text[at] - '0');
+    return pages * hak_os_page;
+}
+
+/* Those between the classical and the real-time signals are the C library's. */
+bool hak_os_may_handle(int number)
+{
+    return number != SIGKILL && number != SIGSTOP && (number < 32 || number >= SIGRTMIN);
+}
+
+void hak_os_nap(void)
+{
+    struct timespec millisecond = {.tv_nsec = 1000000};
+    call(SYS_nanosleep, (long)&millisecond, 0, 0, 0, 0, 0);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock.h - the locks and their order.  Layer 1, above thread.h.
+ *
+ * A thread that holds a lock may only take locks of a higher rank (hak_lock_try excepted: it never waits).  Fork takes
+ * all of them, in rank order, the heaps' in the order of their numbers.  Checked at run time in a debug build.
+ *
+ * Between fork's two handlers the forking thread holds every lock (HAK_FORK_HOLDS).  Handlers of others that run then
+ * may allocate, so for that thread taking and releasing a lock do nothing.
+ */
+#ifndef HAK_LOCK_H
+#define HAK_LOCK_H
+
+#include "base/atomics.h"
+#include "base/base.h"
+#include "base/tls.h"
+
+enum hak_rank {
+    HAK_RANK_PRESSURE = 1, /* pressure.c: the program's callback */
+    HAK_RANK_PURGE,     /* purge.c: memory that is on its way back to the kernel */
+    HAK_RANK_POOL,      /* pool.c: the table of all heaps and the caches that no thread has */
+    HAK_RANK_HEAP,      /* one heap's slabs, depots and counts */
+    HAK_RANK_SUPER,     /* superslab.c, window.c: which units are free, and the windows */
+    HAK_RANK_HUGE,      /* huge.c: the table of huge blocks and the cache of mappings */
+    HAK_RANK_META,      /* meta.c: memory for the allocator's own structures */
+};
+
+/*
+ * Until somebody has had to wait for a lock it is released by a store; an exchange, which also tells whether to wake
+ * somebody, costs ten times as much.  A holder that does not see yet that it is crowded wakes nobody, so those that
+ * wait look for themselves now and then.
+ */
+struct hak_lock {
+    _Atomic uint32_t state; /* 0 free, 1 taken, 2 taken and somebody may be waiting */
+    _Atomic uint16_t crowded; /* somebody has had to wait, once */
+    uint16_t rank;
+};
+
+#define HAK_LOCK_INIT(rank) {0, 0, rank}
+
+#pragma GCC visibility push(hidden)
+
+void hak_lock_wait(struct hak_lock *lock);
+void hak_lock_wake(struct hak_lock *lock);
+/* In the child of a fork: nobody holds the lock any more, and nobody waits. */
+void hak_lock_reset(struct hak_lock *lock);
+void hak_rank_taken(const struct hak_lock *lock, bool waited);
+void hak_rank_released(const struct hak_lock *lock);
+
+#pragma GCC visibility pop
+
+/* Without a check of ranks.  A thread that is alone cannot be held up by another. */
+HAK_INLINE bool hak_lock_take(struct hak_lock *lock)
+{
+    uint32_t expected = 0;
+    if (HAK_ALONE && hak_load(&lock->state) == 0) {
+        hak_store(&lock->state, 1);
+        return true;
+    }
+    return atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+HAK_INLINE bool hak_lock_try(struct hak_lock *lock)
+{
+    bool taken = hak_lock_take(lock);
+    if (HAK_DEBUG && taken)
+        hak_rank_taken(lock, false);
+    return taken;
+}
+
+HAK_INLINE void hak_lock(struct hak_lock *lock)
+{
+    if (HAK_DEBUG)
+        hak_rank_taken(lock, true);
+    if (HAK_UNLIKELY(!hak_lock_take(lock)))
+        hak_lock_wait(lock);
+}
+
+HAK_INLINE void hak_unlock(struct hak_lock *lock)
+{
+    if (HAK_DEBUG)
+        hak_rank_released(lock);
+    if (HAK_UNLIKELY(hak_tls.fork == HAK_FORK_HOLDS))
+        return;
+    if (HAK_LIKELY(!hak_load(&lock->crowded)))
+        hak_store_release(&lock->state, 0);
+    else if (HAK_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
+        hak_lock_wake(lock);
+}
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h - the end of a program that misused its memory: one line on standard error, then abort.  Layer 2.
+ *
+ * With on_misuse=report there is only the line: these functions return, and the caller leaves all structures as if the
+ * call had not been made.  `call` is the libc name of the call that was given the pointer.  Nothing here allocates or
+ * takes a lock.
+ */
+#ifndef HAK_REPORT_H
+#define HAK_REPORT_H
+
+#include "base/base.h"
+
+#pragma GCC visibility push(hidden)
+/* A block size of 0: not known, as the block's slab is gone. */
+HAK_COLD void hak_report_double_free(const char *call, const void *p, size_t block_size);
+/* The address lies in a slab or span, but no block begins there; or in this block. */
+HAK_COLD void hak_report_inside(const char *call, const void *p);
+HAK_COLD void hak_report_within(const char *call, const void *p, const void *block, size_t block_size);
+/* No block is there.  Says as much as the page map can tell: whether one began there, may have been there, or never. */
+HAK_COLD void hak_report_foreign(const char *call, const void *p);
+/* No block is there, but there may have been one. */
+HAK_COLD void hak_report_dead(const char *call, const void *p);
+HAK_COLD void hak_report_size(const char *call, const void *p, size_t size, size_t block_size);
+
+/* Text without allocation, for the lines above and for malloc_stats: a buffer that keeps what fits. */
+struct hak_text {
+    char *at, *end;
+};
+void hak_text_string(struct hak_text *text, const char *string);
+void hak_text_decimal(struct hak_text *text, uint64_t number);
+void hak_text_hex(struct hak_text *text, uint64_t number);
+#pragma GCC visibility pop
+
+#endif

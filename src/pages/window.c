@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * window.c - places windows in the address space and superslabs in windows.  Owns hak_window_first and the windows
+ * behind it, guarded by HAK_RANK_SUPER.  Calls meta.h, os.h and thp.h.
+ */
+#include "pages/window.h"
+
+#include "pages/meta.h"
+#include "os/os.h"
+#include "pages/thp.h"
+
+/* Superslabs are asked for in runs of up to this many, an eighth of what there is. */
+#define GROW_MAX 16u
+/* So many occupied places in a row, and the window is given up. */
+#define OCCUPIED_MAX 64u
+
+struct hak_window hak_window_first;
+size_t hak_window_limit;
+
+static struct hak_window *newest = &hak_window_first; /* the one that grows */
+static size_t supers_mapped;
+
+/* The page map and the table of chunks; the units of the window are known. */
+static bool equip(struct hak_window *window)
+{
+    size_t map_size = window->units * sizeof *window->map;
+    size_t table_size = (window->supers + HAK_CHUNK_SUPERS - 1) / HAK_CHUNK_SUPERS * sizeof *window->chunks;
+    void *map = hak_os_map_readable(map_size);
+    void *table = hak_meta_alloc(table_size);
+    if (!map || !table) {
+        if (map)
+            hak_os_release(map, map_size);
+        if (table)
+            hak_meta_free(table, table_size);
+        return false;
+    }
+    window->map = map;
+    window->chunks = table;
+    return true;
+}
+
+static bool place(struct hak_window *window, uintptr_t base, size_t size, bool reserved)
+{
+    window->base = base;
+    window->supers = size >> HAK_SUPER_SHIFT;
+    window->units = window->supers * HAK_SUPER_UNITS;
+    window->reserved = reserved;
+    if (equip(window))
+        return true;
+    window->units = 0;
+    return false;
+}
+
+/* Address space held by a mapping without access, in the largest power of two that the kernel grants. */
+static bool place_reserved(struct hak_window *window, size_t size)
+{
+    for (; size >= 2 * HAK_SUPER; size /= 2) {
+        char *at = hak_os_reserve(size);
+        if (!at)
+            continue;
+        uintptr_t base = hak_round_up((uintptr_t)at, HAK_SUPER);
+        if (place(window, base, size - HAK_SUPER, true))
+            return true;
+        hak_os_release(at, size);
+    }
+    return false;
+}
+
+static size_t size_wanted(void)
+{
+    size_t size = hak_os_window_size();
+    return hak_window_limit ? HAK_MIN(size, hak_window_limit) : size;
+}
+
+bool hak_window_start(void)
+{
+    size_t size = size_wanted();
+    for (unsigned attempt = 0;; attempt++) {
+        uintptr_t hint = hak_os_window_hint(attempt);
+        if (hint == 0)
+            return place_reserved(&hak_window_first, size);
+        if (hak_os_map_at((void *)hint, HAK_SUPER) != HAK_OS_CLAIMED)
+            continue;
+        hak_os_unmap((void *)hint, HAK_SUPER);
+        if (place(&hak_window_first, hint, size, false))
+            return true;
+    }
+}
+
+/* One more window, behind the others. */
+static bool add_window(void)
+{
+    struct hak_window *window = hak_meta_alloc(sizeof *window);
+    if (!window)
+        return false;
+    if (!place_reserved(window, HAK_MIN(size_wanted(), (size_t)64 << 30))) {
+        hak_meta_free(window, sizeof *window);
+        return false;
+    }
+    hak_store_release(&newest->next, window);
+    newest = window;
+    return true;
+}
+
+/* Makes the map writable and the chunk present for superslab `index`. */
+static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
+{
+    size_t map_end = hak_round_up((index / HAK_CHUNK_SUPERS + 1) * HAK_CHUNK_UNITS * sizeof *window->map, hak_os_page);
+    size_t map_size = hak_round_up(window->units * sizeof *window->map, hak_os_page);
+    map_end = HAK_MIN(map_end, map_size);
+    if (map_end > window->map_written) {
+        if (!hak_os_commit((char *)window->map + window->map_written, map_end - window->map_written))
+            return NULL;
+        hak_meta_count(map_end - window->map_written);
+        window->map_written = map_end;
+    }
+    _Atomic(struct hak_chunk *) *slot = &window->chunks[index / HAK_CHUNK_SUPERS];
+    struct hak_chunk *chunk = hak_load(slot);
+    if (!chunk) {
+        chunk = hak_meta_alloc(sizeof *chunk);
+        if (chunk)
+            hak_store_release(slot, chunk);
+    }
+    return chunk;
+}
+
+static void set_clean(struct hak_super *super)
+{
+    super->free = UINT32_MAX;
+    super->dirty = 0;
+    super->rest = super->gone = (struct hak_ages){0};
+    super->run = HAK_SUPER_UNITS;
+    super->did_without = false;
+}
+
+static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chunk, size_t index)
+{
+    struct hak_super *super = &chunk->supers[index % HAK_CHUNK_SUPERS];
+    super->base = (char *)window->base + (index << HAK_SUPER_SHIFT);
+    super->slabs = &chunk->slabs[(index % HAK_CHUNK_SUPERS) * HAK_SUPER_UNITS];
+    super->window = window;
+    for (unsigned i = 0; i < HAK_SUPER_UNITS; i++) {
+        super->slabs[i].super = super;
+        super->slabs[i].base = super->base + i * HAK_UNIT;
+    }
+    set_clean(super);
+    return super;
+}
+
+bool hak_window_wants_huge(void)
+{
+    return hak_thp_wanted(supers_mapped << HAK_SUPER_SHIFT);
+}
+
+/* For, or for none, in superslabs one after the other. */
+static void ask_for_huge_pages(struct hak_super *first, size_t count)
+{
+    bool huge = hak_window_wants_huge();
+    for (size_t i = 0; i < count; i++)
+        first[i].huge = huge;
+    hak_os_want_huge(first->base, count << HAK_SUPER_SHIFT, huge);
+}
+
+static enum hak_os_claim claim(struct hak_window *window, size_t index, size_t count)
+{
+    char *at = (char *)window->base + (index << HAK_SUPER_SHIFT);
+    if (window->reserved)
+        return hak_os_commit(at, count << HAK_SUPER_SHIFT) ? HAK_OS_CLAIMED : HAK_OS_NO_MEMORY;
+    return hak_os_map_at(at, count << HAK_SUPER_SHIFT);
+}
+
+/* From one window: its next superslabs.  NULL with *full set if it has no more room, without if memory is out. */
+static struct hak_super *grow(struct hak_window *window, bool *full)
+{
+    unsigned occupied = 0;
+    *full = false;
+    while (window->next_super < window->supers && occupied < OCCUPIED_MAX) {
+        size_t index = window->next_super;
+        size_t count = HAK_MIN(HAK_MAX(supers_mapped / 8, 1), GROW_MAX);
+        count = HAK_MIN(count, HAK_CHUNK_SUPERS - index % HAK_CHUNK_SUPERS);
+        count = HAK_MIN(count, window->supers - index);
+        struct hak_chunk *chunk = chunk_for(window, index);
+        if (!chunk)
+            return NULL;
+        enum hak_os_claim got = claim(window, index, count);
+        if (got != HAK_OS_CLAIMED && count > 1) {
+            count = 1;
+            got = claim(window, index, count);
+        }
+        if (got == HAK_OS_NO_MEMORY)
+            return NULL;
+        window->next_super += count;
+        if (got == HAK_OS_OCCUPIED) {
+            occupied++;
+            continue;
+        }
+        struct hak_super *chain = NULL;
+        for (size_t i = count; i-- > 0;) {
+            struct hak_super *super = set_up(window, chunk, index + i);
+            super->next = chain;
+            chain = super;
+        }
+        supers_mapped += count;
+        ask_for_huge_pages(chain, count);
+        return chain;
+    }
+    *full = true;
+    return NULL;
+}
+
+struct hak_super *hak_window_grow(void)
+{
+    bool full;
+    struct hak_super *chain = grow(newest, &full);
+    if (!chain && full && add_window())
+        chain = grow(newest, &full);
+    return chain;
+}
+
+bool hak_window_unmap(struct hak_super *super)
+{
+    if (!hak_os_unmap(super->base, HAK_SUPER))
+        return false;
+    supers_mapped--;
+    return true;
+}
+
+bool hak_window_remap(struct hak_super *super)
+{
+    if (hak_os_map_at(super->base, HAK_SUPER) != HAK_OS_CLAIMED)
+        return false;
+    set_clean(super);
+    supers_mapped++;
+    ask_for_huge_pages(super, 1);
+    return true;
+}

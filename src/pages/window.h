@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * window.h - from an address to what the allocator knows about it.  Layer 2; window.c holds the cold side.
+ *
+ * A window is a range of addresses with a page map.  It costs no address space: superslabs are mapped at its
+ * addresses one after the other as they are needed, each asking the kernel not to displace what may be there already.
+ * Only where the kernel does not honour such requests is the range reserved (without access or commit charge).  The
+ * first window is several times the machine's memory; should it ever fill, others are added, found by a search.
+ *
+ * Page map entries change under HAK_RANK_SUPER and, for a slab, its heap's lock.  They are read without a lock: an
+ * entry cannot change in kind or class while a block in its unit is live, and its owner only while the owner has no
+ * thread (heap.c moves slabs out of such heaps).
+ *
+ * Everything else in a window changes under HAK_RANK_SUPER.
+ */
+#ifndef HAK_WINDOW_H
+#define HAK_WINDOW_H
+
+#include "base/atomics.h"
+#include "base/base.h"
+#include "base/sizeclass.h"
+
+/*
+ * The state of one unit that begins a slab or a span.
+ *
+ * For a slab, at every moment:
+ *   capacity = bits set in `bits` + blocks in magazines, depots and outboxes + live blocks
+ *   a block is in exactly one of these
+ *   `free` = bits set in `bits`
+ *   the slab is on one of its heap's lists of its class if and only if free > 0
+ * Guarded by the owning heap's lock; `super`, `base`, `units` and `back` by HAK_RANK_SUPER, and constant in between.
+ * The bitmap lies outside of the slab, so that a free block's memory is never touched.
+ */
+struct hak_slab {
+    struct hak_slab *next, *prev; /* on the heap's list */
+    char *base;                   /* the first block */
+    struct hak_super *super;
+    uint64_t *bits;         /* one for each block, set if free; bits_here if capacity <= 512 */
+    _Atomic uint64_t *live; /* debug builds: one for each block, set while the program owns it */
+    uint16_t free;          /* how many bits are set */
+    uint16_t first_word;    /* no word of `bits` before this one has a bit set */
+    uint16_t capacity;
+    uint8_t class;  /* HAK_CLASS_LARGE for a span */
+    uint8_t list;   /* which list: enum hak_list in slab.h */
+    uint32_t owner; /* number of the owning heap */
+    uint8_t units;
+    uint8_t back; /* units from here back to the first of the slab or span; 0 in the first */
+    uint8_t rest; /* for how long it has been left alone: HAK_REST_NONE in slab.h */
+    uint64_t bits_here[8];
+} HAK_ALIGNED(128);
+
+_Static_assert(sizeof(struct hak_slab) == 128, "a slab's state is two cache lines");
+
+/* A number from 0 to HAK_PURGE_PASSES for each unit of a superslab: bit n of the two words together. */
+struct hak_ages {
+    uint32_t low, high;
+};
+#define HAK_PURGE_PASSES 3u /* what has been left alone for so many passes of purge.h goes back with the next */
+
+/*
+ * 2 MiB in 32 units.  A unit is free, or part of one slab or span, or on its way back to the kernel (for a holder of
+ * HAK_RANK_PURGE none is).  `dirty` units hold memory; the others read as zero and are free, as are those in `rest`
+ * and `gone`.  On the list of its longest run of free units, whatever its length.  Guarded by HAK_RANK_SUPER.
+ */
+struct hak_super {
+    struct hak_super *next, *prev;
+    char *base;
+    struct hak_slab *slabs; /* one for each unit */
+    struct hak_window *window;
+    uint32_t free;
+    uint32_t dirty;
+    struct hak_ages rest; /* how many calls of hak_super_decay() in a row have found a unit free and dirty */
+    struct hak_ages gone; /* how many more calls a unit that one of them gave back counts as wanted again soon */
+    uint8_t run;     /* the longest run of free units */
+    bool huge;       /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
+    bool did_without; /* it would ask if huge pages were not slow to come (thp.h), and will when all of it is dirty */
+} HAK_ALIGNED(64);
+
+/* The state of 64 MiB of a window. */
+#define HAK_CHUNK_SUPERS 32u
+#define HAK_CHUNK_UNITS (HAK_CHUNK_SUPERS * HAK_SUPER_UNITS)
+struct hak_chunk {
+    struct hak_slab slabs[HAK_CHUNK_UNITS];
+    struct hak_super supers[HAK_CHUNK_SUPERS];
+};
+
+struct hak_window {
+    uintptr_t base; /* aligned to HAK_SUPER */
+    size_t units;
+    _Atomic uint32_t *map; /* readable throughout, writable as far as there are chunks */
+    _Atomic(struct hak_chunk *) *chunks;
+    _Atomic(struct hak_window *) next;
+    size_t supers;      /* how many superslabs it has room for */
+    size_t next_super;  /* the first that was never tried */
+    size_t map_written; /* bytes of the map that are writable */
+    bool reserved;
+};
+
+/*
+ * Page map entries: the owner's number above, the class below, times the size of a magazine, so that an entry leads to
+ * the magazine without a shift.  No heap has the number 0.  In an uneven class the entries of a slab's units but the
+ * first have HAK_ENTRY_INNER as well, which makes them another's in the eyes of the hot paths: those know only how
+ * blocks lie in a first unit.  The bits below the class say how many units back the first one is, so that a block that
+ * is freed is known without its slab's state, which is seldom near.
+ */
+#define HAK_CLASS_LARGE 0x7eu  /* in place of a class: a large block's span */
+#define HAK_CLASS_INSIDE 0x7du
+#define HAK_ENTRY_CLASS(entry) (((entry) & 0xfffu) / HAK_MAG_SIZE)
+#define HAK_ENTRY_INNER 0x1000u
+#define HAK_ENTRY_BACK(entry) ((entry) & (HAK_MAG_SIZE - 1))
+#define HAK_ENTRY_FIRST(entry) ((entry) & ~(HAK_ENTRY_INNER | (HAK_MAG_SIZE - 1))) /* that of the slab's first unit */
+#define HAK_ENTRY_OWNER(entry) ((entry) >> 13)
+#define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 13 | (class) * HAK_MAG_SIZE)
+#define HAK_ENTRY_NONE 0u
+#define HAK_ENTRY_LARGE HAK_ENTRY(0, HAK_CLASS_LARGE)   /* its first unit */
+#define HAK_ENTRY_INSIDE HAK_ENTRY(0, HAK_CLASS_INSIDE) /* any other unit of it */
+
+/* The entry of a unit of a slab or span, counted from the first, whose entry is given. */
+HAK_INLINE uint32_t hak_entry_of_unit(uint32_t first, unsigned unit)
+{
+    if (unit == 0)
+        return first;
+    if (first == HAK_ENTRY_LARGE)
+        return HAK_ENTRY_INSIDE;
+    return hak_classes[HAK_ENTRY_CLASS(first)].uneven ? first | HAK_ENTRY_INNER | unit : first;
+}
+
+#pragma GCC visibility push(hidden)
+extern struct hak_window hak_window_first;
+/* For the tests: no window larger than this many bytes, if not 0; to be set before the first allocation. */
+extern size_t hak_window_limit;
+
+/* Finds a place for the first window.  False if there is no memory for it. */
+bool hak_window_start(void);
+/* New superslabs, all units free and clean, linked through `next`; as many as the heap's size makes worthwhile, at
+ * least one.  NULL if the kernel gives none.  Under HAK_RANK_SUPER. */
+struct hak_super *hak_window_grow(void);
+/* Whether superslabs ask for huge pages by now.  Under HAK_RANK_SUPER. */
+bool hak_window_wants_huge(void);
+/* Gives up a superslab whose units are all free, address space and all; it is the caller's to remember.  False if the
+ * kernel would not. */
+bool hak_window_unmap(struct hak_super *super);
+/* Maps it again, all units free and clean.  False if there is no memory, or something else is there now. */
+bool hak_window_remap(struct hak_super *super);
+#pragma GCC visibility pop
+
+HAK_INLINE bool hak_window_has(const struct hak_window *window, const void *p)
+{
+    return ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT < window->units;
+}
+
+/* The window that holds the address, or NULL. */
+HAK_INLINE struct hak_window *hak_window_of(const void *p)
+{
+    struct hak_window *window = &hak_window_first;
+    while (window && HAK_UNLIKELY(!hak_window_has(window, p)))
+        window = hak_load_acquire(&window->next);
+    return window;
+}
+
+HAK_INLINE _Atomic uint32_t *hak_entry_at(const struct hak_window *window, const void *p)
+{
+    return &window->map[((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT];
+}
+
+HAK_INLINE uint32_t hak_entry_of(const void *p)
+{
+    struct hak_window *window = hak_window_of(p);
+    return window ? hak_load(hak_entry_at(window, p)) : HAK_ENTRY_NONE;
+}
+
+/* The unit that holds the address, if it is in a superslab that there is or was; NULL otherwise. */
+HAK_INLINE struct hak_slab *hak_unit_used(const void *p)
+{
+    struct hak_window *window = hak_window_of(p);
+    if (!window)
+        return NULL;
+    size_t unit = ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT;
+    struct hak_chunk *chunk = hak_load_acquire(&window->chunks[unit / HAK_CHUNK_UNITS]);
+    struct hak_slab *slab = chunk ? &chunk->slabs[unit % HAK_CHUNK_UNITS] : NULL;
+    return slab && slab->super ? slab : NULL;
+}
+
+/* The slab or span that holds the address; only where the page map has an entry. */
+HAK_INLINE struct hak_slab *hak_slab_of(const void *p)
+{
+    struct hak_window *window = hak_window_of(p);
+    size_t unit = ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT;
+    struct hak_slab *slab = &hak_load_acquire(&window->chunks[unit / HAK_CHUNK_UNITS])->slabs[unit % HAK_CHUNK_UNITS];
+    return slab - slab->back;
+}
+
+#endif

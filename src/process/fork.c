@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork.c - makes the child of a many-threaded process whole.  Owns the list of what is locked; takes every lock, in
+ * rank order.  Calls lock.h and pool.h, and corrects the counts of limit.h and os.h.
+ *
+ * The child has one thread.  The parent's other threads were stopped outside of every locked section, but perhaps in
+ * the midst of a hot path: their magazines and outboxes are written such that at every instant each block in them is
+ * free and nowhere else (cache.h), so that they can be emptied later, by the first thread that takes one over.
+ */
+#include <pthread.h>
+
+#include "process/init.h"
+#include "pages/large.h"
+#include "pages/limit.h"
+#include "pages/meta.h"
+#include "os/os.h"
+#include "heap/registry.h"
+#include "purge/pressure.h"
+#include "purge/purge.h"
+#include "pages/superslab.h"
+
+static void for_each_lock(void (*act)(struct hak_lock *))
+{
+    act(&hak_pressure_lock);
+    act(&hak_purge_lock);
+    act(&hak_pool_lock);
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        act(&hak_heap_numbered(number)->lock);
+    act(&hak_super_lock);
+    act(&hak_huge_lock);
+    act(&hak_meta_lock);
+}
+
+static void take(struct hak_lock *lock)
+{
+    hak_lock(lock);
+}
+
+static void release(struct hak_lock *lock)
+{
+    hak_unlock(lock);
+}
+
+/* glibc's fork takes the lock on the list of open streams, and it does so after the handlers have run.  A thread that
+ * holds it may be waiting for one of ours, so it has to be taken first, as glibc does with its own malloc. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
+static void before(void)
+{
+    hak_thread_self(); /* so that no cache is made while all locks are held */
+    if (_IO_list_lock)
+        _IO_list_lock();
+    hak_tls.fork = HAK_FORK_TAKES;
+    for_each_lock(take);
+    hak_tls.fork = HAK_FORK_HOLDS;
+}
+
+static void in_parent(void)
+{
+    hak_tls.fork = HAK_FORK_NONE;
+    for_each_lock(release);
+    if (_IO_list_unlock)
+        _IO_list_unlock();
+}
+
+/* What other threads had taken off the books and not yet unmapped is lost to the child, and so nothing that it
+ * holds. */
+static void recount(void)
+{
+    struct hak_super_counts supers = hak_super_count();
+    struct hak_huge_counts huge = hak_huge_count();
+    size_t mapped = supers.mapped + huge.bytes + huge.cached + hak_load(&hak_meta_held);
+    hak_store(&hak_os_counts.mapped, mapped + huge.stuck);
+    hak_store(&hak_limit_held, mapped - supers.free + supers.free_dirty);
+}
+
+static void in_child(void)
+{
+    hak_tls.fork = HAK_FORK_NONE;
+    for_each_lock(hak_lock_reset);
+    if (_IO_list_resetlock)
+        _IO_list_resetlock();
+    hak_pool_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_self() : NULL);
+    hak_helper_forked();
+    hak_pressure_forked();
+    recount();
+}
+
+void hak_fork_start(void)
+{
+    static _Atomic uint32_t registered;
+    if (HAK_LIKELY(hak_load(&registered)) || atomic_exchange(&registered, 1))
+        return;
+    /* If there is no memory for it, the next thread that comes tries again. */
+    if (pthread_atfork(before, in_parent, in_child))
+        hak_store(&registered, 0);
+}
+
+static void forget(struct hak_lock *lock)
+{
+    atomic_store(&lock->state, 0);
+}
+
+void hak_fork_forget(void)
+{
+    for_each_lock(forget);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, settings.h,
+ * meta.h, window.h, pool.h, purge.h, fork.c, thread.c and root.c.
+ */
+#include "process/init.h"
+
+#include "pages/limit.h"
+#include "pages/meta.h"
+#include "os/os.h"
+#include "heap/registry.h"
+#include "purge/purge.h"
+#include "process/root.h"
+#include "knobs/knobs.h"
+#include "stats/stats.h"
+#include "pages/superslab.h"
+#include "base/tls.h"
+#include "pages/window.h"
+
+_Atomic uint32_t hak_init_state;
+extern char **environ;
+
+/* Once the environment is known. */
+static void read_settings(char **environment)
+{
+    hak_settings_read(environment);
+    hak_limit_apply();
+}
+
+static bool start(void)
+{
+    hak_os_start();
+    hak_helper_in_process();
+    read_settings(environ);
+    hak_super_start();
+    if (hak_window_first.units == 0 && !hak_window_start())
+        return false;
+    if (!hak_pool_start() || !hak_thread_start())
+        return false;
+    hak_root_start();
+    return true;
+}
+
+/* Whatever the parent's thread was in the midst of stays as it is and is not used. */
+static void abandon(void)
+{
+    hak_fork_forget();
+    hak_meta_abandon();
+    hak_pool_abandon();
+    hak_window_first.units = 0;
+}
+
+bool hak_start_slow(void)
+{
+    uint32_t starting = HAK_STARTING(hak_os_process()), state;
+    while ((state = hak_load_acquire(&hak_init_state)) != HAK_READY) {
+        if (state == starting) {
+            hak_os_wait(&hak_init_state, starting);
+            continue;
+        }
+        if (!atomic_compare_exchange_strong(&hak_init_state, &state, starting))
+            continue;
+        if (state != HAK_COLD_START)
+            abandon();
+        bool started = start();
+        hak_store_release(&hak_init_state, started ? HAK_READY : HAK_COLD_START);
+        hak_os_wake(&hak_init_state, INT32_MAX);
+        return started;
+    }
+    return true;
+}
+
+/*
+ * Moves the start out of the first allocation where constructors do run before that.  In a program linked with shared
+ * libraries it may also be the first to know the environment: this constructor runs before libc's, so that `environ` is
+ * not set yet, but glibc hands it to constructors.
+ */
+__attribute__((constructor)) static void start_early(int argc, char **argv, char **environment)
+{
+    (void)argc;
+    (void)argv;
+    hak_start();
+    hak_os_find_libc();
+    read_settings(environ ? environ : environment);
+    if (hak_setting(force_libc))
+        hak_thread_leave();
+    else
+        hak_thread_self();
+    hak_dump_start();
+}

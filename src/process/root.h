@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * root.h - where another process finds this one's structures, which it reads as a debugger does (hakmem stats PID).
+ * Layer 6, above pool.h.
+ *
+ * It is found by its first bytes in the writable data of the library or program, and valid once `self` is where it is.
+ * Who reads must have been built with structures of the same layout, by which he also knows what the pointers lead to.
+ */
+#ifndef HAK_ROOT_H
+#define HAK_ROOT_H
+
+#include "hakmem.h"
+#include "pages/large.h"
+#include "os/os.h"
+#include "heap/registry.h"
+#include "pages/superslab.h"
+
+#define HAK_ROOT_MAGIC "hakmem: root of figures"
+
+/* What the structures look like from outside. */
+#define HAK_ROOT_LAYOUT                                                                                                \
+    {                                                                                                                  \
+        HAK_STATS, HAK_CLASS_COUNT, HAK_MAG_SLOTS, sizeof(struct hak_root), sizeof(struct hak_heap),                   \
+            offsetof(struct hak_heap, depots), offsetof(struct hak_heap, slabs), offsetof(struct hak_heap, out),       \
+            offsetof(struct hak_heap, remote_frees), offsetof(struct hak_heap, threads_list),                          \
+            offsetof(struct hak_heap, threads), sizeof(struct hak_depot), offsetof(struct hak_depot, count),           \
+            sizeof(struct hak_thread), sizeof(struct hak_mag), offsetof(struct hak_thread, outbox),                    \
+            offsetof(struct hak_thread, slots), offsetof(struct hak_thread, next_of_heap), sizeof(struct hak_window),  \
+            offsetof(struct hak_window, map), offsetof(struct hak_window, next), sizeof(struct hak_super_counts),      \
+            sizeof(struct hak_huge_counts), sizeof(struct hak_os_counts), HAKMEM_STATS_VERSION                         \
+    }
+#define HAK_ROOT_NUMBERS 25
+
+struct hak_root {
+    char magic[sizeof HAK_ROOT_MAGIC];
+    char version[24];
+    uint32_t layout[HAK_ROOT_NUMBERS];
+    struct hak_heap *const *heaps;
+    const _Atomic uint32_t *heap_count;
+    const struct hak_window *window;
+    const struct hak_super_counts *super;
+    const struct hak_huge_counts *huge;
+    const struct hak_os_counts *os;
+    const _Atomic size_t *own_bytes;
+    _Atomic(const struct hak_root *) self;
+};
+
+#pragma GCC visibility push(hidden)
+/* Tells where the structures are: when the allocator starts. */
+void hak_root_start(void);
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.c - gives threads their caches and takes them back.  Owns the threads' variables (each its own) and the key
+ * whose destructor tells of a thread's exit.  Calls init.h, settings.h, pool.h and purge.h.
+ *
+ * Destructors of other keys may run after ours and still allocate and free.  By then the thread has no cache and
+ * must not get one, which nobody would take back: it is EXITED, and the commons serves it.
+ */
+#include "base/tls.h"
+
+#include <pthread.h>
+
+#include "process/init.h"
+#include "heap/registry.h"
+#include "purge/purge.h"
+#include "knobs/knobs.h"
+
+#define FREES_WITHOUT_CACHE 64
+
+__thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
+
+static pthread_key_t key;
+
+static void thread_exits(void *cache)
+{
+    struct hak_thread *thread = cache;
+    bool main = thread->thread == thread->process;
+    hak_tls.state = HAK_THREAD_EXITED;
+    hak_tls.delta = 0;
+    hak_pool_release(thread);
+    hak_helper_thread_left(main);
+}
+
+bool hak_thread_start(void)
+{
+    static bool made;
+    made = made || pthread_key_create(&key, thread_exits) == 0;
+    return made;
+}
+
+static struct hak_thread *attach(void)
+{
+    if (!hak_start() || hak_setting(force_libc))
+        return NULL;
+    struct hak_thread *thread = hak_pool_acquire();
+    if (!thread)
+        return NULL;
+    hak_tls.delta = (char *)&thread->cache - (char *)&hak_cache_none;
+    hak_tls.state = HAK_THREAD_ATTACHED;
+    /* These two may allocate, from the cache that there is now. */
+    if (pthread_setspecific(key, thread)) {
+        /* Nobody would tell of the thread's end: it stays without until there is memory for this, too. */
+        hak_tls.state = HAK_THREAD_NEW;
+        hak_tls.delta = 0;
+        hak_pool_release(thread);
+        return NULL;
+    }
+    hak_fork_start();
+    return thread;
+}
+
+struct hak_thread *hak_thread_self(void)
+{
+    if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED))
+        return (struct hak_thread *)hak_cache_self();
+    return hak_tls.state == HAK_THREAD_EXITED ? NULL : attach();
+}
+
+void hak_thread_leave(void)
+{
+    if (hak_tls.state == HAK_THREAD_ATTACHED) {
+        void *thread = hak_cache_self();
+        thread_exits(thread);
+        pthread_setspecific(key, NULL);
+    }
+    hak_fork_start(); /* what was allocated before is still freed under locks of ours */
+}
+
+struct hak_thread *hak_thread_freeing(void)
+{
+    if (HAK_UNLIKELY(hak_tls.state == HAK_THREAD_NEW) && hak_tls.frees < FREES_WITHOUT_CACHE) {
+        hak_tls.frees++;
+        return NULL;
+    }
+    return hak_thread_self();
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* pressure.h - what happens when more than the soft limit is held.  Layer 8, above trim.c. */
+#ifndef HAK_PRESSURE_H
+#define HAK_PRESSURE_H
+
+#include "hakmem.h"
+#include "pages/limit.h"
+
+#pragma GCC visibility push(hidden)
+/* Called without a lock by an allocation, when hak_limit_pressed is set. */
+HAK_COLD void hak_pressure(void);
+void hak_pressure_set(hakmem_pressure_callback *callback, void *data);
+extern struct hak_lock hak_pressure_lock;
+/* In the child of a fork. */
+void hak_pressure_forked(void);
+#pragma GCC visibility pop
+
+#endif

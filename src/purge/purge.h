@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * purge.h - free memory goes back to the kernel in the course of time.  Layer 7, above pool.h and large.h.
+ *
+ * What is free goes back when nobody has used it for a while, whoever freed it and whatever the threads do that own it.
+ * A pass over everything (purge.c) gives back what nobody has used since HAK_PURGE_PASSES passes ago (blocks in depots:
+ * since the one before):
+ *
+ *   blocks at the bottom of depots        into their slabs
+ *   slabs that are empty                  to their superslabs
+ *   pages of slabs without a live block   to the kernel, if half of the slab is free
+ *   units that no slab or span uses       to the kernel, in runs as long as there are; a few of a huge page stay
+ *   cached mappings                       to the kernel
+ *
+ * The passes are made by a thread (helper.c), which there is only when enough is free, or where there can be none, by
+ * threads that free.  Magazines and outboxes are their threads' own and stay; they are bounded (cache.c).
+ */
+#ifndef HAK_PURGE_H
+#define HAK_PURGE_H
+
+#include "os/lock.h"
+#include "pages/superslab.h"
+
+#pragma GCC visibility push(hidden)
+/* Whoever gives memory back holds it while units are out of their superslabs. */
+extern struct hak_lock hak_purge_lock;
+
+/* One pass; returns the bytes given back.  *round tells whether a round over all slabs was finished, which takes more
+ * than one pass in a large heap. */
+size_t hak_purge_pass(bool *round);
+/* The pages in all slabs at once; returns the bytes given back.  Under hak_purge_lock. */
+size_t hak_purge_pages(void);
+/* hak_purge_due will be set when `slack` bytes more are free than now; returns the bytes that are. */
+size_t hak_purge_settle(size_t slack);
+
+/* Called without a lock, when hak_purge_due is set, by a function of the family; `caller` is where it returns to. */
+HAK_COLD void hak_purge_poll(const void *caller);
+/* The helper has to see whether it is still wanted. */
+void hak_helper_look(void);
+/* A thread, the process's main one or another, has given up its cache: the helper leaves with the last. */
+void hak_helper_thread_left(bool main);
+/* At the start, so that the child of a vfork is told from its parent. */
+void hak_helper_in_process(void);
+/* In the child of a fork: there is no helper. */
+void hak_helper_forked(void);
+#pragma GCC visibility pop
+
+#endif

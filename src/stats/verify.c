@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verify.c - checks the structures against one another: page map, superslabs, slabs, heaps' lists, magazines and
+ * depots.  Owns nothing.  Takes each heap's lock, then that of the superslabs.
+ */
+#include "stats/verify.h"
+
+#include "process/init.h"
+#include "os/fatal.h"
+#include "heap/registry.h"
+#include "purge/purge.h"
+
+static unsigned bits_set(const struct hak_slab *slab)
+{
+    unsigned set = 0;
+    for (unsigned word = 0; word * 64 < slab->capacity; word++) {
+        HAK_REQUIRE(word >= slab->first_word || slab->bits[word] == 0);
+        set += (unsigned)__builtin_popcountl(slab->bits[word]);
+    }
+    return set;
+}
+
+static void check_slab(const struct hak_slab *slab, const struct hak_heap *heap, unsigned class)
+{
+    HAK_REQUIRE(slab->class == class && slab->owner == heap->number && slab->back == 0);
+    HAK_REQUIRE(slab->capacity == hak_classes[class].capacity && slab->units == hak_classes[class].units);
+    HAK_REQUIRE(bits_set(slab) == slab->free);
+    const _Atomic uint32_t *map = hak_entry_at(slab->super->window, slab->base);
+    uint32_t entry = HAK_ENTRY(heap->number, class);
+    for (unsigned i = 0; i < slab->units; i++) {
+        HAK_REQUIRE(hak_load(&map[i]) == hak_entry_of_unit(entry, i));
+        HAK_REQUIRE(slab[i].back == i);
+        HAK_REQUIRE((slab->super->free >> (slab + i - slab->super->slabs) & 1) == 0);
+    }
+}
+
+/* The slabs on the lists; returns how many blocks are free in them. */
+static size_t check_lists(const struct hak_heap *heap, unsigned class)
+{
+    size_t free_blocks = 0;
+    for (unsigned list = 0; list < HAK_LIST_COUNT; list++) {
+        const struct hak_slab *prev = NULL;
+        for (const struct hak_slab *slab = heap->lists[class].head[list]; slab; prev = slab, slab = slab->next) {
+            HAK_REQUIRE(slab->list == list && slab->prev == prev && slab->free > 0);
+            check_slab(slab, heap, class);
+            free_blocks += slab->free;
+        }
+    }
+    return free_blocks;
+}
+
+/* Blocks of a magazine or depot: of this heap and class, the start of a block, and not free in their slab. */
+static void check_blocks(const struct hak_heap *heap, unsigned class, void *const *blocks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        unsigned index;
+        const struct hak_slab *slab = hak_slab_of(blocks[i]);
+        HAK_REQUIRE(slab->owner == heap->number && slab->class == class);
+        HAK_REQUIRE(hak_slab_index(slab, blocks[i], &index));
+        HAK_REQUIRE((slab->bits[index / 64] >> index % 64 & 1) == 0);
+        HAK_REQUIRE(!slab->live || (hak_load(&slab->live[index / 64]) >> index % 64 & 1) == 0);
+    }
+}
+
+static void check_magazine(struct hak_thread *thread, unsigned class)
+{
+    const struct hak_mag *mag = &thread->cache.mags[class];
+    void **base = hak_mag_base(thread, class);
+    HAK_REQUIRE(*base == NULL && mag->limit == base + mag->room);
+    HAK_REQUIRE(mag->room <= hak_classes[class].mag_max && hak_load(&mag->top) <= mag->limit);
+    HAK_REQUIRE(mag->inverse == hak_classes[class].inverse && mag->last == hak_classes[class].last);
+    HAK_REQUIRE(mag->size == hak_classes[class].size);
+    check_blocks(thread->heap, class, base + 1, hak_mag_held(thread, class));
+}
+
+static void check_heap(struct hak_heap *heap)
+{
+    size_t depot_bytes = 0, budgeted = 0, slab_bytes = 0, units = 0;
+    hak_lock(&heap->lock);
+    for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
+        HAK_REQUIRE(thread->heap == heap);
+        for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state != HAK_CACHE_STALE; class++)
+            check_magazine(thread, class);
+    }
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        const struct hak_depot *depot = &heap->depots[class];
+        size_t free_blocks = check_lists(heap, class);
+        if (HAK_STATS)
+            HAK_REQUIRE(free_blocks + heap->out[class] == heap->slabs[class] * hak_classes[class].capacity);
+        slab_bytes += free_blocks * hak_classes[class].size;
+        units += heap->slabs[class] * hak_classes[class].units;
+        HAK_REQUIRE(depot->low <= depot->count && depot->count <= depot->room);
+        check_blocks(heap, class, depot->blocks, depot->count);
+        depot_bytes += depot->count * (size_t)hak_classes[class].size;
+        if (hak_classes[class].size <= HAK_DEPOT_SHARING_MAX)
+            budgeted += depot->count * (size_t)hak_classes[class].size;
+    }
+    HAK_REQUIRE(depot_bytes == heap->depot_bytes && budgeted == heap->budgeted);
+    HAK_REQUIRE(slab_bytes == heap->slab_bytes && (!HAK_STATS || units == heap->units));
+    hak_unlock(&heap->lock);
+}
+
+/* What superslabs hold, added up; those that were given up with their addresses count as free. */
+struct sums {
+    size_t bytes, free;
+};
+
+static void check_super(const struct hak_super *super, struct sums *sums)
+{
+    const _Atomic uint32_t *map = hak_entry_at(super->window, super->base);
+    unsigned run = 0;
+    for (uint32_t free = super->free; free; free &= free << 1)
+        run++;
+    HAK_REQUIRE(super->run == run);
+    HAK_REQUIRE(((super->rest.low | super->rest.high) & ~(super->free & super->dirty)) == 0);
+    HAK_REQUIRE(((super->gone.low | super->gone.high) & ~super->free) == 0);
+    HAK_REQUIRE(((uintptr_t)super->base & (HAK_SUPER - 1)) == 0);
+    for (unsigned i = 0; i < HAK_SUPER_UNITS; i++)
+        HAK_REQUIRE((super->free >> i & 1) == (hak_load(&map[i]) == HAK_ENTRY_NONE));
+    sums->bytes += HAK_SUPER;
+    sums->free += (size_t)__builtin_popcount(super->free) * HAK_UNIT;
+}
+
+static void check_window(const struct hak_window *window, struct sums *sums)
+{
+    for (size_t i = 0; i < window->next_super; i++) {
+        const struct hak_chunk *chunk = hak_load(&window->chunks[i / HAK_CHUNK_SUPERS]);
+        const struct hak_super *super = &chunk->supers[i % HAK_CHUNK_SUPERS];
+        if (super->base)
+            check_super(super, sums);
+    }
+}
+
+void hak_verify(void)
+{
+    if (!hak_ready())
+        return;
+    hak_lock(&hak_purge_lock);
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        check_heap(hak_heap_numbered(number));
+    hak_lock(&hak_super_lock);
+    const struct hak_super_counts *counts = hak_super_counts_at();
+    struct sums sums = {0};
+    for (const struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
+        check_window(window, &sums);
+    HAK_REQUIRE(sums.free - (sums.bytes - counts->mapped) == counts->free);
+    HAK_REQUIRE(counts->kept_bytes <= counts->large_bytes && counts->kept_spans <= counts->large_spans);
+    hak_unlock(&hak_super_lock);
+    hak_unlock(&hak_purge_lock);
+}
