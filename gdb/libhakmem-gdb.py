@@ -4,7 +4,7 @@
     hakmem heaps           each heap: its threads and slabs, what is live in them and what is free
     hakmem address EXPR    what is at an address: which block, whether it is live, and if not, where it waits
 
-The library's structures (hak_heap, hak_thread, hak_slab, hak_super and hak_window) are printed as one line; print/r
+The library's structures (hak_heap, hak_tcache, hak_slab, hak_super and hak_window) are printed as one line; print/r
 shows them as they are.
 
 gdb reads this file by itself together with the library, and needs the library's debugging information.  By hand:
@@ -149,7 +149,7 @@ def printers():
     collection = gdb.printing.RegexpCollectionPrettyPrinter("libhakmem")
     for name, words in (
         ("hak_heap", heap_in_words),
-        ("hak_thread", thread_in_words),
+        ("hak_tcache", thread_in_words),
         ("hak_slab", slab_in_words),
         ("hak_super", super_in_words),
         ("hak_window", window_in_words),

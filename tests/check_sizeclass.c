@@ -91,7 +91,7 @@ START_TEST(test_only_blocks_begin)
     for (size_t unit = 0; unit < (class->uneven ? 1 : class->units); unit++)
         for (size_t at = unit * UNIT; at < (unit + 1) * UNIT; at++) {
             bool begins = at % class->size == 0 && at / class->size < class->capacity;
-            NEED(hak_begins((const void *)(0x7f0000000000 + at), class->inverse, class->last) == begins,
+            NEED(hak_is_block_start((const void *)(0x7f0000000000 + at), class->inverse, class->last) == begins,
                  "class %d: offset %zu", _i, at);
         }
 }

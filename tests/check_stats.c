@@ -236,7 +236,7 @@ static void check_child(void)
 #endif
 
 /* On one processor all threads share a heap, and no block is another's. */
-static bool one_heap(void) { return hak_os_cpus() * hak_setting(heaps_per_cpu) == 1; }
+static bool one_heap(void) { return hak_os_cpus() * hak_knob_value(heaps_per_cpu) == 1; }
 
 /* Blocks lie in the magazines and outboxes of threads that wait, and of threads that a fork has lost. */
 START_TEST(test_many_threads)

@@ -105,7 +105,7 @@ END_TEST
 
 START_TEST(test_always)
 {
-    hak_store(&hak_settings[HAK_KNOB_thp], HAK_THP_ALWAYS); /* before the first allocation, as if by HAKMEM_TUNE */
+    hak_store(&hak_knobs[HAK_KNOB_thp], HAK_THP_ALWAYS); /* before the first allocation, as if by HAKMEM_TUNE */
     start();
     touches_take(100 * MILLISECOND);
     check_huge(true);

@@ -61,10 +61,10 @@ static unsigned threads_while_refused, threads_after;
 static void *poor_thread(void *unused)
 {
     use();
-    threads_while_refused = hak_pool_threads();
+    threads_while_refused = hak_registry_threads();
     atomic_store(&refuse_specific, 0);
     use();
-    threads_after = hak_pool_threads();
+    threads_after = hak_registry_threads();
     return unused;
 }
 
@@ -85,13 +85,13 @@ static void in_thread(void *(*function)(void *))
 
 static void without_cache(void)
 {
-    unsigned before = hak_pool_threads();
+    unsigned before = hak_registry_threads();
     atomic_store(&refuse_specific, 1);
     in_thread(poor_thread);
     tap_ok(threads_while_refused == before, "no cache that nobody would take back: %u threads have one, %u before",
            threads_while_refused, before);
     tap_ok(threads_after == before + 1, "one as soon as it can be had: %u threads have one", threads_after);
-    tap_ok(hak_pool_threads() == before, "and none when it is gone: %u threads have one", hak_pool_threads());
+    tap_ok(hak_registry_threads() == before, "and none when it is gone: %u threads have one", hak_registry_threads());
     hak_verify();
 }
 

@@ -103,7 +103,7 @@ HAK_EXPORT int HAK_NAME(posix_memalign)(void **out, size_t alignment, size_t siz
 static size_t page_size(void)
 {
     if (!hak_os_page)
-        hak_thread_self();
+        hak_thread_tcache();
     return hak_os_page;
 }
 
@@ -127,7 +127,7 @@ HAK_EXPORT size_t HAK_NAME(malloc_usable_size)(void *block)
 
 HAK_EXPORT struct mallinfo2 HAK_NAME(mallinfo2)(void)
 {
-    return hak_setting(force_libc) ? hak_libc_mallinfo2() : hak_mallinfo2();
+    return hak_knob_value(force_libc) ? hak_libc_mallinfo2() : hak_mallinfo2();
 }
 
 static int to_int(size_t n)
@@ -151,12 +151,12 @@ HAK_EXPORT struct mallinfo HAK_NAME(mallinfo)(void)
 
 HAK_EXPORT int HAK_NAME(malloc_info)(int options, FILE *stream)
 {
-    return hak_setting(force_libc) ? hak_libc_malloc_info(options, stream) : hak_malloc_info(options, stream);
+    return hak_knob_value(force_libc) ? hak_libc_malloc_info(options, stream) : hak_malloc_info(options, stream);
 }
 
 HAK_EXPORT void HAK_NAME(malloc_stats)(void)
 {
-    if (hak_setting(force_libc))
+    if (hak_knob_value(force_libc))
         hak_libc_malloc_stats();
     else
         hak_malloc_stats();
@@ -164,10 +164,10 @@ HAK_EXPORT void HAK_NAME(malloc_stats)(void)
 
 HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad)
 {
-    return hak_setting(force_libc) ? hak_libc_malloc_trim(pad) : hak_trim(pad) != 0;
+    return hak_knob_value(force_libc) ? hak_libc_malloc_trim(pad) : hak_trim(pad) != 0;
 }
 
 HAK_EXPORT int HAK_NAME(mallopt)(int parameter, int value)
 {
-    return hak_setting(force_libc) ? hak_libc_mallopt(parameter, value) : hak_mallopt(parameter, value);
+    return hak_knob_value(force_libc) ? hak_libc_mallopt(parameter, value) : hak_mallopt(parameter, value);
 }

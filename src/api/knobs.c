@@ -26,7 +26,7 @@ static void apply_depot_budget(void)
 
 static void apply_huge_cache(void)
 {
-    hak_huge_purge(hak_setting(huge_cache));
+    hak_huge_purge(hak_knob_value(huge_cache));
 }
 
 static void apply_keep_free(void)
@@ -49,7 +49,7 @@ static void (*const apply[])(void) = {
 
 static uint64_t value_of(const struct hakmem_knob *knob)
 {
-    return HAK_MINIMAL ? knob->initial : hak_load(&hak_settings[hak_knob_number(knob)]);
+    return HAK_MINIMAL ? knob->initial : hak_load(&hak_knobs[hak_knob_number(knob)]);
 }
 
 static enum hakmem_tune_status set(const struct hakmem_knob *knob, uint64_t value)
@@ -62,7 +62,7 @@ static enum hakmem_tune_status set(const struct hakmem_knob *knob, uint64_t valu
         return status;
     if (knob->when == HAKMEM_KNOB_AT_START)
         return HAKMEM_TUNE_TOO_LATE;
-    hak_store(&hak_settings[number], value);
+    hak_store(&hak_knobs[number], value);
     if (apply[number] && hak_ready())
         apply[number]();
     return HAKMEM_TUNE_OK;
@@ -92,12 +92,12 @@ enum hakmem_tune_status hakmem_tune_set(const char *name, uint64_t value)
 enum hakmem_tune_status hakmem_tune_parse(const char *settings, hakmem_tune_complaint *complain, void *data)
 {
     hak_start();
-    return hak_settings_parse(settings, set, complain, data);
+    return hak_knobs_parse(settings, set, complain, data);
 }
 
 enum hakmem_tune_status hakmem_tune_check(const char *settings, hakmem_tune_complaint *complain, void *data)
 {
-    return hak_settings_parse(settings, hak_knob_supported, complain, data);
+    return hak_knobs_parse(settings, hak_knob_supported, complain, data);
 }
 
 int hak_mallopt(int parameter, int value)

@@ -17,18 +17,18 @@
 #define hak_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
 #define hak_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
 /* What was there before.  A thread that is alone is spared the atomic operation. */
-#define hak_add(p, v) hak_change(p, v, +, atomic_fetch_add_explicit)
-#define hak_sub(p, v) hak_change(p, v, -, atomic_fetch_sub_explicit)
-#define hak_change(p, v, sign, change)                                                                                 \
-    ({                                                                                                                 \
-        __typeof__(hak_load(p)) before_;                                                                               \
-        if (HAK_ALONE) {                                                                                               \
-            before_ = hak_load(p);                                                                                     \
-            hak_store(p, (__typeof__(before_))(before_ sign(v)));                                                      \
-        } else {                                                                                                       \
-            before_ = change((p), (v), memory_order_relaxed);                                                          \
-        }                                                                                                              \
-        before_;                                                                                                       \
+#define hak_fetch_add(p, v) hak_change(p, v, +, atomic_fetch_add_explicit)
+#define hak_fetch_sub(p, v) hak_change(p, v, -, atomic_fetch_sub_explicit)
+#define hak_change(p, v, sign, change)                                                                          \
+    ({                                                                                                          \
+        __typeof__(hak_load(p)) before_;                                                                        \
+        if (HAK_SINGLE_THREADED) {                                                                              \
+            before_ = hak_load(p);                                                                              \
+            hak_store(p, (__typeof__(before_))(before_ sign(v)));                                               \
+        } else {                                                                                                \
+            before_ = change((p), (v), memory_order_relaxed);                                                   \
+        }                                                                                                       \
+        before_;                                                                                                \
     })
 
 #endif

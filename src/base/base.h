@@ -25,9 +25,9 @@
 #include <sys/single_threaded.h>
 /* The C library knows that there is no other thread: then no operation need be atomic, as it decides for its own
  * malloc.  False until it is initialised. */
-#define HAK_ALONE (__libc_single_threaded != 0)
+#define HAK_SINGLE_THREADED (__libc_single_threaded != 0)
 #else
-#define HAK_ALONE 0
+#define HAK_SINGLE_THREADED 0
 #endif
 
 #ifndef HAK_DEBUG
@@ -61,7 +61,7 @@
 #define HAK_MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* The sum, or SIZE_MAX where that is less. */
-HAK_INLINE size_t hak_sum(size_t a, size_t b)
+HAK_INLINE size_t hak_add_sat(size_t a, size_t b)
 {
     return a < SIZE_MAX - b ? a + b : SIZE_MAX;
 }

@@ -4,7 +4,8 @@
  *
  * Invariants, checked by tests/check_sizeclass.c: sizes ascend, are multiples of 16 and waste less than 12.5 % of a
  * request above 128 bytes; capacity * size fits in units * 64 KiB; for every block index i < capacity,
- * (i * size * inverse) >> 32 == i; and hak_begins() is true of an offset below 64 KiB exactly if it begins a block.
+ * (i * size * inverse) >> 32 == i; and hak_is_block_start() is true of an offset
+ * below 64 KiB exactly if it begins a block.
  */
 #ifndef HAK_SIZECLASS_H
 #define HAK_SIZECLASS_H
@@ -19,7 +20,7 @@
 struct hak_class {
     uint32_t size;    /* of a block, in bytes */
     uint32_t inverse; /* ceil(2^32 / size): turns an offset into a block index by one multiplication */
-    uint32_t last;    /* for hak_begins(): what the last block that begins in the first unit comes to */
+    uint32_t last;    /* for hak_is_block_start(): what the last block that begins in the first unit comes to */
     uint16_t capacity;   /* blocks in a slab */
     uint16_t mag_offset; /* where the class's magazine begins among a thread's slots */
     uint16_t mag_max;    /* the most blocks that it may hold */
@@ -33,7 +34,7 @@ struct hak_class {
  * number of the block times what the rounding up made of size * inverse; and greater than that of any block for all
  * else (D. Lemire, O. Kaser and N. Kurz, "Faster Remainder by Direct Computation", 2019).
  */
-HAK_INLINE bool hak_begins(const void *p, uint32_t inverse, uint32_t last)
+HAK_INLINE bool hak_is_block_start(const void *p, uint32_t inverse, uint32_t last)
 {
     return (uint32_t)(uint16_t)(uintptr_t)p * inverse <= last;
 }

@@ -4,7 +4,7 @@
  *
  * The thread's variables are zero when a thread starts, and on glibc the main thread's are set to their initial values
  * once more after relocation, when ifunc resolvers may already have allocated.  So zero must be a valid state that
- * needs no set-up: it is the distance from hak_cache_none, an empty cache for which every operation takes the slow
+ * needs no set-up: it is the distance from hak_tcache_none, an empty cache for which every operation takes the slow
  * path.  That also spares the hot paths a test for a null pointer.
  */
 #ifndef HAK_THREAD_H
@@ -25,7 +25,7 @@ enum hak_fork_state {
 };
 
 struct hak_tls {
-    intptr_t delta; /* from hak_cache_none to this thread's cache */
+    intptr_t delta; /* from hak_tcache_none to this thread's cache */
     uint8_t state;  /* enum hak_thread_state */
     uint8_t fork;   /* enum hak_fork_state */
     uint8_t frees;  /* how many blocks it has freed before it had a cache */
@@ -37,13 +37,13 @@ struct hak_tls {
 #pragma GCC visibility push(hidden)
 extern __thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
 
-struct hak_thread;
+struct hak_tcache;
 /* This thread's cache, given to it first if need be; NULL if it cannot have one (it has exited, or memory is out), and
  * then the commons must serve. */
-struct hak_thread *hak_thread_self(void);
+struct hak_tcache *hak_thread_tcache(void);
 /* The same for a thread that frees: it gets a cache only when it has freed a few blocks without.  libc frees some on
  * behalf of a thread when the thread's destructors have run, and nobody would take its cache back. */
-struct hak_thread *hak_thread_freeing(void);
+struct hak_tcache *hak_thread_tcache_freeing(void);
 /* The calling thread gives up the cache it may have, for good: force_libc was set after it had got one. */
 void hak_thread_leave(void);
 #pragma GCC visibility pop

@@ -14,7 +14,7 @@
 #include "front/slow.h"
 
 /* The magazine that is `place` bytes into the cache. */
-HAK_INLINE struct hak_mag *hak_mag_at(struct hak_cache *cache, size_t place)
+HAK_INLINE struct hak_mag *hak_mag_at(struct hak_tcache_hot *cache, size_t place)
 {
     return (struct hak_mag *)((char *)cache + place);
 }
@@ -28,8 +28,8 @@ HAK_INLINE void *hak_pop(size_t size)
 {
     if (HAK_UNLIKELY(size > HAK_SMALL_MAX))
         return NULL;
-    void *block = hak_mag_pop(hak_mag_at(hak_cache_self(), hak_mag_by_size[(size + 15) / 16]));
-    return HAK_LIKELY(block) ? hak_debug_allocated(block) : NULL;
+    void *block = hak_mag_pop(hak_mag_at(hak_tcache_hot_self(), hak_mag_by_size[(size + 15) / 16]));
+    return HAK_LIKELY(block) ? hak_live_bits_allocated(block) : NULL;
 }
 
 HAK_INLINE void *hak_malloc(size_t size)
@@ -51,7 +51,7 @@ HAK_INLINE void *hak_calloc(size_t count, size_t size)
  * hak_mag_push() says so. */
 HAK_INLINE bool hak_push(struct hak_mag *mag, void *p)
 {
-    return HAK_LIKELY(hak_begins(p, mag->inverse, mag->last)) && hak_mag_push(mag, p);
+    return HAK_LIKELY(hak_is_block_start(p, mag->inverse, mag->last)) && hak_mag_push(mag, p);
 }
 
 /*
@@ -61,9 +61,9 @@ HAK_INLINE bool hak_push(struct hak_mag *mag, void *p)
  */
 HAK_INLINE void hak_free(void *p)
 {
-    struct hak_cache *cache = hak_cache_self();
+    struct hak_tcache_hot *cache = hak_tcache_hot_self();
     uint32_t entry;
-    if (HAK_UNLIKELY(!hak_cache_entry(cache, p, &entry))) {
+    if (HAK_UNLIKELY(!hak_tcache_entry(cache, p, &entry))) {
         hak_free_slow(p);
         return;
     }
@@ -76,9 +76,9 @@ HAK_INLINE void hak_free(void *p)
  * answers, and the page map only has to agree. */
 HAK_INLINE void hak_free_sized(void *p, size_t size)
 {
-    struct hak_cache *cache = hak_cache_self();
+    struct hak_tcache_hot *cache = hak_tcache_hot_self();
     uint32_t entry;
-    if (HAK_UNLIKELY(size > HAK_SMALL_MAX || !hak_cache_entry(cache, p, &entry))) {
+    if (HAK_UNLIKELY(size > HAK_SMALL_MAX || !hak_tcache_entry(cache, p, &entry))) {
         hak_free_sized_slow("free_sized", p, 1, size);
         return;
     }

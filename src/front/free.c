@@ -13,54 +13,54 @@
 
 bool hak_is_libcs(const void *p)
 {
-    return HAK_UNLIKELY(hak_setting(force_libc)) && hak_entry_of(p) == HAK_ENTRY_NONE && !hak_huge_is_block(p);
+    return HAK_UNLIKELY(hak_knob_value(force_libc)) && hak_entry_of(p) == HAK_ENTRY_NONE && !hak_huge_is_block(p);
 }
 
 /* A small block: into its magazine, or the outbox if it is another heap's.  False, with nothing done, if it is the one
  * that was freed last. */
-HAK_INLINE bool put_away(struct hak_thread *thread, void *p, uint32_t entry)
+HAK_INLINE bool put_away(struct hak_tcache *thread, void *p, uint32_t entry)
 {
     unsigned class = HAK_ENTRY_CLASS(entry);
     struct hak_mag *mag = &thread->cache.mags[class];
     if (HAK_ENTRY_OWNER(entry) != thread->heap->number)
-        hak_cache_send(thread, p, entry);
+        hak_tcache_send(thread, p, entry);
     else if (HAK_UNLIKELY(*hak_load(&mag->top) == p))
         return false;
     else if (!hak_mag_push(mag, p))
-        hak_cache_spill(thread, class, p);
+        hak_tcache_spill(thread, class, p);
     return true;
 }
 
 static void free_block(const char *call, void *p, uint32_t entry)
 {
-    if (!hak_debug_freed(call, p))
+    if (!hak_live_bits_freed(call, p))
         return;
     if (HAK_UNLIKELY(!hak_block_begins(p, entry))) {
-        hak_report_inside(call, p);
+        hak_misuse_inside(call, p);
         return;
     }
-    struct hak_thread *thread = hak_thread_freeing();
+    struct hak_tcache *thread = hak_thread_tcache_freeing();
     if (HAK_UNLIKELY(!thread))
         hak_deliver(&p, 1);
     else if (HAK_UNLIKELY(!put_away(thread, p, entry)))
-        hak_report_double_free(call, p, hak_classes[HAK_ENTRY_CLASS(entry)].size);
+        hak_misuse_double_free(call, p, hak_classes[HAK_ENTRY_CLASS(entry)].size);
 }
 
 /* Most of what comes here from the hot path: a full magazine, blocks of another heap, those in an inner unit of a slab,
  * and large ones.  False if it is none of these. */
 static bool free_common(void *p)
 {
-    struct hak_cache *cache = hak_cache_self();
+    struct hak_tcache_hot *cache = hak_tcache_hot_self();
     uint32_t entry;
     /* Only a thread's own cache knows the window. */
-    if (HAK_DEBUG || !hak_cache_entry(cache, p, &entry))
+    if (HAK_DEBUG || !hak_tcache_entry(cache, p, &entry))
         return false;
     if (entry == HAK_ENTRY_LARGE) {
         hak_large_free("free", p);
         return true;
     }
     return HAK_ENTRY_OWNER(entry) != 0 && HAK_LIKELY(hak_block_begins(p, entry)) &&
-           put_away((struct hak_thread *)cache, p, entry);
+           put_away((struct hak_tcache *)cache, p, entry);
 }
 
 HAK_INLINE void free_any(const char *call, void *p, const void *caller)
@@ -83,7 +83,7 @@ HAK_INLINE void free_any(const char *call, void *p, const void *caller)
         break;
     }
     if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
-        hak_purge_poll(caller);
+        hak_purge_tick(caller);
 }
 
 void hak_free_slow(void *p)
@@ -93,7 +93,7 @@ void hak_free_slow(void *p)
     if (HAK_UNLIKELY(!free_common(p)))
         free_any("free", p, __builtin_return_address(0));
     else if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
-        hak_purge_poll(__builtin_return_address(0));
+        hak_purge_tick(__builtin_return_address(0));
 }
 
 void hak_free_slow_by(const char *call, void *p)
@@ -119,5 +119,5 @@ void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size)
     if (HAK_LIKELY(size_fits(align, size, usable) || hak_is_libcs(p)))
         hak_free_slow_by(call, p);
     else
-        hak_report_size(call, p, size, usable);
+        hak_misuse_size(call, p, size, usable);
 }

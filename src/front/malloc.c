@@ -31,10 +31,10 @@ static void note_held(void)
 }
 
 /* From the calling thread's magazine, which is filled if need be. */
-HAK_INLINE void *alloc_from(struct hak_thread *thread, unsigned class)
+HAK_INLINE void *alloc_from(struct hak_tcache *thread, unsigned class)
 {
     void *block = hak_mag_pop(&thread->cache.mags[class]); /* others may have been allocated when the thread got it */
-    return block ? block : hak_cache_refill(thread, class);
+    return block ? block : hak_tcache_refill(thread, class);
 }
 
 /* By whatever way there is: the magazine, the commons; and once more after all that is free anywhere was given back to
@@ -42,17 +42,17 @@ HAK_INLINE void *alloc_from(struct hak_thread *thread, unsigned class)
 static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
-        struct hak_thread *thread = hak_thread_self();
+        struct hak_tcache *thread = hak_thread_tcache();
         void *block = NULL;
         if (HAK_LIKELY(thread))
             block = alloc_from(thread, class);
-        else if (hak_setting(force_libc))
+        else if (hak_knob_value(force_libc))
             return hak_libc_malloc(align, size);
         if (!block && hak_ready())
-            hak_heap_get(hak_commons, class, &block, 1);
+            hak_heap_get(hak_orphan_heap, class, &block, 1);
         if (HAK_LIKELY(block)) {
             note_held();
-            return hak_debug_allocated(block);
+            return hak_live_bits_allocated(block);
         }
         if (!hak_ready() || hak_reclaim() == 0)
             break;
@@ -63,10 +63,10 @@ static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
 static void *alloc_class(unsigned class, size_t align, size_t size)
 {
     if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED)) {
-        void *block = alloc_from((struct hak_thread *)hak_cache_self(), class);
+        void *block = alloc_from((struct hak_tcache *)hak_tcache_hot_self(), class);
         if (HAK_LIKELY(block)) {
             note_held();
-            return hak_debug_allocated(block);
+            return hak_live_bits_allocated(block);
         }
     }
     return alloc_hard(class, align, size);
@@ -76,7 +76,7 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
 {
     if (HAK_UNLIKELY(size > PTRDIFF_MAX || !hak_start()))
         return hak_out_of_memory();
-    if (HAK_UNLIKELY(hak_setting(force_libc)))
+    if (HAK_UNLIKELY(hak_knob_value(force_libc)))
         return hak_libc_malloc(align, size);
     void *block = hak_large_alloc(size, align, zero);
     if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
@@ -88,7 +88,7 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
 static HAK_NOINLINE void *alloc_big(size_t size, size_t align)
 {
     bool zero;
-    void *block = hak_large_again(size, align);
+    void *block = hak_large_reuse(size, align);
     return HAK_LIKELY(block) ? block : alloc_large(size, align, &zero);
 }
 
@@ -102,12 +102,12 @@ void *hak_malloc_slow(size_t size)
 void *hak_calloc_slow(size_t bytes)
 {
     bool zero = false;
-    if (hak_start() && HAK_UNLIKELY(hak_setting(force_libc)))
+    if (hak_start() && HAK_UNLIKELY(hak_knob_value(force_libc)))
         return hak_libc_calloc(bytes);
     void *block = NULL;
     if (bytes <= HAK_MEDIUM_MAX)
         block = alloc_class(hak_class_of(bytes), 1, bytes);
-    else if (bytes > HAK_LARGE_MAX || !(block = hak_large_again(bytes, 1)))
+    else if (bytes > HAK_LARGE_MAX || !(block = hak_large_reuse(bytes, 1)))
         block = alloc_large(bytes, 1, &zero);
     if (HAK_UNLIKELY(!block) || zero || (bytes > HAK_LARGE_MAX && hak_huge_clear(block, bytes)))
         return block;

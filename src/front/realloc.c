@@ -30,7 +30,7 @@ HAK_NOINLINE static enum kind kind_of_big(const char *call, void *p, uint32_t en
 
 HAK_COLD static enum kind kind_of_inside(const char *call, void *p)
 {
-    hak_report_inside(call, p);
+    hak_misuse_inside(call, p);
     return NONE;
 }
 
@@ -41,7 +41,7 @@ HAK_INLINE enum kind kind_of(const char *call, void *p, size_t *usable)
     unsigned class = HAK_ENTRY_CLASS(entry);
     if (HAK_UNLIKELY(class >= HAK_CLASS_COUNT || entry == HAK_ENTRY_NONE))
         return kind_of_big(call, p, entry, usable);
-    if (!hak_debug_used(call, p))
+    if (!hak_live_bits_used(call, p))
         return NONE;
     if (HAK_UNLIKELY(!hak_block_begins(p, entry)))
         return kind_of_inside(call, p);
@@ -60,15 +60,15 @@ size_t hak_usable_size(const char *call, void *p)
 /* The common case by itself: a small block of the thread's own heap that is left where it is. */
 HAK_INLINE bool stays(void *p, size_t size)
 {
-    struct hak_cache *cache = hak_cache_self();
+    struct hak_tcache_hot *cache = hak_tcache_hot_self();
     uint32_t entry;
-    if (HAK_DEBUG || !hak_cache_entry(cache, p, &entry))
+    if (HAK_DEBUG || !hak_tcache_entry(cache, p, &entry))
         return false;
     uint32_t place = entry ^ cache->key;
     if (place >= sizeof cache->mags || size == 0)
         return false;
     const struct hak_mag *mag = hak_mag_at(cache, place);
-    return hak_keeps_in_place(mag->size, size) && HAK_LIKELY(hak_begins(p, mag->inverse, mag->last));
+    return hak_keeps_in_place(mag->size, size) && HAK_LIKELY(hak_is_block_start(p, mag->inverse, mag->last));
 }
 
 static void *move(void *p, size_t usable, size_t size)

@@ -87,7 +87,7 @@ static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsi
         if (!slab || (uintptr_t)blocks[i] >> HAK_UNIT_SHIFT != unit) {
             slab = NULL;
             if (HAK_UNLIKELY(HAK_ENTRY_FIRST(hak_entry_of(blocks[i])) != HAK_ENTRY(heap->number, class))) {
-                hak_report_double_free("free", blocks[i], size_of(class));
+                hak_misuse_double_free("free", blocks[i], size_of(class));
                 continue;
             }
             slab = hak_slab_of(blocks[i]);
@@ -106,7 +106,7 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
     struct hak_slab *slab = hak_slab_pick(lists);
     if (HAK_LIKELY(slab) || !may_create)
         return slab;
-    if (hak_pool_adopt_slab(heap, class))
+    if (hak_registry_adopt_slab(heap, class))
         return hak_slab_pick(lists);
     slab = hak_slab_create(class, heap->number, lists, untouched);
     if (slab) {
@@ -201,7 +201,7 @@ static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
 static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
 {
     struct hak_depot *depot = &heap->depots[class];
-    size_t budget = hak_setting(depot_budget);
+    size_t budget = hak_knob_value(depot_budget);
     if (!shares_budget(class)) {
         size_t most = HAK_MAX(budget * ALONE_TIMES, heap->units * HAK_UNIT / ALONE_SHARE);
         if (depot->count + count > HAK_MIN(ALONE_MOST, budget / ALONE_PART / size_of(class)) ||
@@ -248,7 +248,7 @@ static bool depot_holds(const struct hak_depot *depot, const void *block)
 static void store_large(struct hak_heap *heap, unsigned class, void *block)
 {
     if (HAK_UNLIKELY(depot_holds(&heap->depots[class], block)))
-        hak_report_double_free("free", block, size_of(class));
+        hak_misuse_double_free("free", block, size_of(class));
     else if (depot_has_room(heap, class, 1))
         depot_push(heap, class, &block, 1);
     else
@@ -325,7 +325,7 @@ static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **
             blocks[others++] = blocks[i];
         } else if (HAK_UNLIKELY(!hak_block_begins(blocks[i], entry))) {
             /* It began one when it was freed; if it had been before, its unit may hold another slab by now. */
-            hak_report_inside("free", blocks[i]);
+            hak_misuse_inside("free", blocks[i]);
         } else {
             mine[all] = blocks[i];
             class_of[all++] = class;
@@ -457,7 +457,7 @@ size_t hak_heap_settle(struct hak_heap *heap, size_t slack)
 {
     hak_lock(&heap->lock);
     size_t level = heap->depot_bytes + heap->slab_bytes;
-    heap->settled = hak_sum(level, slack);
+    heap->settled = hak_add_sat(level, slack);
     hak_unlock(&heap->lock);
     return level;
 }

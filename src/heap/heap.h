@@ -41,10 +41,10 @@ struct hak_heap {
     size_t out[HAK_CLASS_COUNT];
     size_t remote_frees; /* blocks that threads of other heaps gave back, so far */
     size_t purged;       /* bytes of free pages in slabs that went back to the kernel, so far */
-    struct hak_thread *threads_list; /* those that have this heap; changes under HAK_RANK_POOL, too */
+    struct hak_tcache *threads_list; /* those that have this heap; changes under HAK_RANK_REGISTRY, too */
 
     _Atomic uint32_t moved;   /* how many slabs other heaps have taken over, so far */
-    _Atomic unsigned threads; /* how many of them are alive; changes under HAK_RANK_POOL */
+    _Atomic unsigned threads; /* how many of them are alive; changes under HAK_RANK_REGISTRY */
 } HAK_ALIGNED(HAK_LINE);
 
 #pragma GCC visibility push(hidden)

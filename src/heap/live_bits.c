@@ -14,7 +14,7 @@ static bool find(const char *call, const void *p, _Atomic uint64_t **word, uint6
         return true;
     struct hak_slab *slab = hak_slab_of(p);
     if (!hak_slab_index(slab, p, &index)) {
-        hak_report_inside(call, p);
+        hak_misuse_inside(call, p);
         return false;
     }
     *bit = (uint64_t)1 << index % 64;
@@ -24,11 +24,11 @@ static bool find(const char *call, const void *p, _Atomic uint64_t **word, uint6
 
 static bool report_freed(const char *call, const void *p)
 {
-    hak_report_double_free(call, p, hak_classes[hak_slab_of(p)->class].size);
+    hak_misuse_double_free(call, p, hak_classes[hak_slab_of(p)->class].size);
     return false;
 }
 
-void hak_debug_mark_live(const void *block)
+void hak_live_bits_mark_live(const void *block)
 {
     uint64_t bit;
     _Atomic uint64_t *word;
@@ -36,7 +36,7 @@ void hak_debug_mark_live(const void *block)
         HAK_REQUIRE((atomic_fetch_or(word, bit) & bit) == 0);
 }
 
-bool hak_debug_mark_free(const char *call, const void *p)
+bool hak_live_bits_mark_free(const char *call, const void *p)
 {
     uint64_t bit;
     _Atomic uint64_t *word;
@@ -45,7 +45,7 @@ bool hak_debug_mark_free(const char *call, const void *p)
     return !word || (atomic_fetch_and(word, ~bit) & bit) != 0 || report_freed(call, p);
 }
 
-bool hak_debug_expect_live(const char *call, const void *p)
+bool hak_live_bits_expect_live(const char *call, const void *p)
 {
     uint64_t bit;
     _Atomic uint64_t *word;

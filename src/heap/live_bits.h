@@ -13,29 +13,29 @@
 #include "heap/slab.h"
 
 #pragma GCC visibility push(hidden)
-void hak_debug_mark_live(const void *block);
-bool hak_debug_mark_free(const char *call, const void *p);
-bool hak_debug_expect_live(const char *call, const void *p);
+void hak_live_bits_mark_live(const void *block);
+bool hak_live_bits_mark_free(const char *call, const void *p);
+bool hak_live_bits_expect_live(const char *call, const void *p);
 #pragma GCC visibility pop
 
 /* The program is about to own the block (any kind; may be NULL). */
-HAK_INLINE void *hak_debug_allocated(void *block)
+HAK_INLINE void *hak_live_bits_allocated(void *block)
 {
     if (HAK_DEBUG && block)
-        hak_debug_mark_live(block);
+        hak_live_bits_mark_live(block);
     return block;
 }
 
 /* The program gives the pointer back.  False if it may not. */
-HAK_INLINE bool hak_debug_freed(const char *call, const void *p)
+HAK_INLINE bool hak_live_bits_freed(const char *call, const void *p)
 {
-    return !HAK_DEBUG || hak_debug_mark_free(call, p);
+    return !HAK_DEBUG || hak_live_bits_mark_free(call, p);
 }
 
 /* The program uses the pointer in a call that does not free it.  False if it may not. */
-HAK_INLINE bool hak_debug_used(const char *call, const void *p)
+HAK_INLINE bool hak_live_bits_used(const char *call, const void *p)
 {
-    return !HAK_DEBUG || hak_debug_expect_live(call, p);
+    return !HAK_DEBUG || hak_live_bits_expect_live(call, p);
 }
 
 #endif

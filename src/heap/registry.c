@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pool.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the lists of all and
- * of the free caches, guarded by hak_pool_lock (HAK_RANK_POOL); the table is read without it.  Calls heap.h, cache.h,
+ * of the free caches, guarded by hak_registry_lock (HAK_RANK_REGISTRY); the table is read without it.
+ * Calls heap.h, tcache.h,
  * meta.h, os.h.
  *
  * Each thread has a heap to itself until there are heaps_per_cpu for every processor; further threads share, each
@@ -19,29 +20,29 @@
 #define HEAPS_MAX 16384u
 #define RECLAIM_LOOKS 8u
 
-struct hak_lock hak_pool_lock = HAK_LOCK_INIT(HAK_RANK_POOL);
-struct hak_heap *hak_commons;
+struct hak_lock hak_registry_lock = HAK_LOCK_INIT(HAK_RANK_REGISTRY);
+struct hak_heap *hak_orphan_heap;
 
 /* Magazines that are empty and full at once. */
 static void *no_slot;
 #define NONE_1 {&no_slot, &no_slot, 0, 0, 0, 0}
 #define NONE_8 NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1
-struct hak_cache hak_cache_none HAK_ALIGNED(HAK_LINE) = {
+struct hak_tcache_hot hak_tcache_none HAK_ALIGNED(HAK_LINE) = {
     .mags = {NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8},
     .key = UINT32_MAX,
 };
-_Static_assert(HAK_CLASS_COUNT == 88, "hak_cache_none has a magazine for every class");
+_Static_assert(HAK_CLASS_COUNT == 88, "hak_tcache_none has a magazine for every class");
 
 _Static_assert(HAK_ENTRY_OWNER(HAK_ENTRY(HEAPS_MAX, 0)) == HEAPS_MAX, "a page map entry holds any heap's number");
 
 static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
 static _Atomic uint32_t heap_count;
 static uint32_t cpus;
-static _Atomic uint32_t heaps_deserted; /* how many have no thread, but for the commons */
-static struct hak_thread *free_caches;
-static struct hak_thread *first_made, *last_made; /* all caches there are, linked through next_made */
+static _Atomic uint32_t heaps_abandoned; /* how many have no thread, but for the commons */
+static struct hak_tcache *free_caches;
+static struct hak_tcache *first_made, *last_made; /* all caches there are, linked through next_made */
 static unsigned caches_made;
-static struct hak_thread *reclaim_next; /* of these, the one that was looked at last */
+static struct hak_tcache *reclaim_next; /* of these, the one that was looked at last */
 static _Atomic unsigned thread_count;
 
 uint32_t hak_heap_count(void)
@@ -64,12 +65,12 @@ const _Atomic uint32_t *hak_heap_count_at(void)
     return &heap_count;
 }
 
-unsigned hak_pool_threads(void)
+unsigned hak_registry_threads(void)
 {
     return hak_load(&thread_count);
 }
 
-/* Under hak_pool_lock, as the functions that follow. */
+/* Under hak_registry_lock, as the functions that follow. */
 static struct hak_heap *create_heap(void)
 {
     uint32_t number = hak_load(&heap_count) + 1;
@@ -80,7 +81,7 @@ static struct hak_heap *create_heap(void)
     heap->settled = HAK_PURGE_SLACK;
     heap->lock.rank = HAK_RANK_HEAP;
     heaps[number] = heap;
-    hak_add(&heaps_deserted, number > 1);
+    hak_fetch_add(&heaps_abandoned, number > 1);
     hak_store_release(&heap_count, number);
     return heap;
 }
@@ -88,7 +89,7 @@ static struct hak_heap *create_heap(void)
 /* For the processors there are, and the commons. */
 static uint32_t heaps_wanted(void)
 {
-    return (uint32_t)HAK_MIN(cpus * hak_setting(heaps_per_cpu), HEAPS_MAX - 1) + 1;
+    return (uint32_t)HAK_MIN(cpus * hak_knob_value(heaps_per_cpu), HEAPS_MAX - 1) + 1;
 }
 
 /* One without threads, a new one, or the one with the fewest. */
@@ -105,15 +106,15 @@ static struct hak_heap *choose_heap(void)
     return best;
 }
 
-static struct hak_thread *create_cache(void)
+static struct hak_tcache *create_cache(void)
 {
-    struct hak_thread *thread = hak_meta_alloc(sizeof *thread);
+    struct hak_tcache *thread = hak_meta_alloc(sizeof *thread);
     if (!thread)
         return NULL;
     thread->cache.window_base = hak_window_first.base;
     thread->cache.window_units = hak_window_first.units;
     thread->cache.window_map = hak_window_first.map;
-    hak_cache_reset(thread);
+    hak_tcache_reset(thread);
     if (last_made)
         last_made->next_made = thread;
     else
@@ -123,7 +124,7 @@ static struct hak_thread *create_cache(void)
     return thread;
 }
 
-static void join_heap(struct hak_thread *thread, struct hak_heap *heap)
+static void join_heap(struct hak_tcache *thread, struct hak_heap *heap)
 {
     hak_lock(&heap->lock);
     thread->heap = heap;
@@ -133,11 +134,11 @@ static void join_heap(struct hak_thread *thread, struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-static void leave_heap(struct hak_thread *thread)
+static void leave_heap(struct hak_tcache *thread)
 {
     struct hak_heap *heap = thread->heap;
     hak_lock(&heap->lock);
-    struct hak_thread **link = &heap->threads_list;
+    struct hak_tcache **link = &heap->threads_list;
     while (*link != thread)
         link = &(*link)->next_of_heap;
     *link = thread->next_of_heap;
@@ -146,36 +147,36 @@ static void leave_heap(struct hak_thread *thread)
 
 static void add_thread(struct hak_heap *heap)
 {
-    if (hak_add(&heap->threads, 1) == 0)
-        hak_sub(&heaps_deserted, 1);
-    hak_add(&thread_count, 1);
+    if (hak_fetch_add(&heap->threads, 1) == 0)
+        hak_fetch_sub(&heaps_abandoned, 1);
+    hak_fetch_add(&thread_count, 1);
 }
 
 static void remove_thread(struct hak_heap *heap)
 {
-    if (hak_sub(&heap->threads, 1) == 1)
-        hak_add(&heaps_deserted, 1);
-    hak_sub(&thread_count, 1);
+    if (hak_fetch_sub(&heap->threads, 1) == 1)
+        hak_fetch_add(&heaps_abandoned, 1);
+    hak_fetch_sub(&thread_count, 1);
 }
 
-bool hak_pool_start(void)
+bool hak_registry_start(void)
 {
-    hak_lock(&hak_pool_lock);
+    hak_lock(&hak_registry_lock);
     cpus = hak_os_cpus();
-    if (!hak_commons)
-        hak_commons = create_heap();
-    hak_unlock(&hak_pool_lock);
-    return hak_commons != NULL;
+    if (!hak_orphan_heap)
+        hak_orphan_heap = create_heap();
+    hak_unlock(&hak_registry_lock);
+    return hak_orphan_heap != NULL;
 }
 
-void hak_pool_abandon(void)
+void hak_registry_abandon(void)
 {
-    hak_commons = NULL;
+    hak_orphan_heap = NULL;
     hak_store(&heap_count, 0);
 }
 
 /* The cache is nobody's any more. */
-static void set_free(struct hak_thread *thread, enum hak_cache_state state)
+static void set_free(struct hak_tcache *thread, enum hak_tcache_state state)
 {
     remove_thread(thread->heap);
     thread->tls = NULL;
@@ -185,9 +186,9 @@ static void set_free(struct hak_thread *thread, enum hak_cache_state state)
 }
 
 /* What a thread that is no more has left in its cache. */
-static void salvage(struct hak_thread *thread)
+static void salvage(struct hak_tcache *thread)
 {
-    hak_cache_salvage(thread);
+    hak_tcache_salvage(thread);
     leave_heap(thread);
 }
 
@@ -198,38 +199,38 @@ static void salvage(struct hak_thread *thread)
  */
 static void reclaim(unsigned looks)
 {
-    uint32_t process = hak_os_process();
+    uint32_t process = hak_os_pid();
     for (unsigned left = HAK_MIN(looks, caches_made); left; left--) {
         reclaim_next = reclaim_next && reclaim_next->next_made ? reclaim_next->next_made : first_made;
-        if (reclaim_next->state == HAK_CACHE_BOUND && reclaim_next->process == process &&
-            hak_os_thread_is_gone(process, reclaim_next->thread)) {
-            set_free(reclaim_next, HAK_CACHE_FREE);
+        if (reclaim_next->state == HAK_TCACHE_BOUND && reclaim_next->process == process &&
+            hak_os_tid_is_gone(process, reclaim_next->thread)) {
+            set_free(reclaim_next, HAK_TCACHE_FREE);
             salvage(reclaim_next);
         }
     }
 }
 
-void hak_pool_reclaim(void)
+void hak_registry_reclaim(void)
 {
-    hak_lock(&hak_pool_lock);
+    hak_lock(&hak_registry_lock);
     reclaim(caches_made);
-    hak_unlock(&hak_pool_lock);
+    hak_unlock(&hak_registry_lock);
 }
 
-static void set_owner(struct hak_thread *thread)
+static void set_owner(struct hak_tcache *thread)
 {
     thread->tls = &hak_tls;
-    thread->process = hak_os_process();
-    thread->thread = hak_os_thread();
+    thread->process = hak_os_pid();
+    thread->thread = hak_os_tid();
 }
 
-struct hak_thread *hak_pool_acquire(void)
+struct hak_tcache *hak_registry_acquire(void)
 {
-    hak_lock(&hak_pool_lock);
+    hak_lock(&hak_registry_lock);
     /* The main thread may have had a cache before its variables were set once more (see thread.h). */
-    struct hak_thread *thread = first_made;
-    if (thread && thread->state == HAK_CACHE_BOUND && thread->tls == &hak_tls) {
-        hak_unlock(&hak_pool_lock);
+    struct hak_tcache *thread = first_made;
+    if (thread && thread->state == HAK_TCACHE_BOUND && thread->tls == &hak_tls) {
+        hak_unlock(&hak_registry_lock);
         return thread;
     }
     struct hak_heap *heap = choose_heap();
@@ -237,38 +238,38 @@ struct hak_thread *hak_pool_acquire(void)
         reclaim(RECLAIM_LOOKS);
     thread = free_caches;
     if (!heap || (!thread && !(thread = create_cache()))) {
-        hak_unlock(&hak_pool_lock);
+        hak_unlock(&hak_registry_lock);
         return NULL;
     }
     if (thread == free_caches)
         free_caches = thread->next_free;
-    if (thread->state == HAK_CACHE_STALE)
+    if (thread->state == HAK_TCACHE_STALE)
         salvage(thread);
     set_owner(thread);
-    thread->state = HAK_CACHE_BOUND; /* before others see it on the heap's list */
+    thread->state = HAK_TCACHE_BOUND; /* before others see it on the heap's list */
     join_heap(thread, heap);
     add_thread(heap);
-    hak_unlock(&hak_pool_lock);
+    hak_unlock(&hak_registry_lock);
     return thread;
 }
 
-void hak_pool_release(struct hak_thread *thread)
+void hak_registry_release(struct hak_tcache *thread)
 {
-    hak_cache_empty(thread);
-    hak_lock(&hak_pool_lock);
+    hak_tcache_empty(thread);
+    hak_lock(&hak_registry_lock);
     leave_heap(thread);
-    set_free(thread, HAK_CACHE_FREE);
-    hak_unlock(&hak_pool_lock);
+    set_free(thread, HAK_TCACHE_FREE);
+    hak_unlock(&hak_registry_lock);
 }
 
-void hak_pool_orphan_all(struct hak_thread *mine)
+void hak_registry_orphan_all(struct hak_tcache *mine)
 {
     if (mine)
         set_owner(mine);
     for (uint32_t number = 2; number <= hak_heap_count(); number++)
-        for (struct hak_thread *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
-            if (thread != mine && thread->state == HAK_CACHE_BOUND)
-                set_free(thread, HAK_CACHE_STALE);
+        for (struct hak_tcache *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
+            if (thread != mine && thread->state == HAK_TCACHE_BOUND)
+                set_free(thread, HAK_TCACHE_STALE);
 }
 
 /* Both heaps' locks are held. */
@@ -296,11 +297,11 @@ static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_h
     }
 }
 
-bool hak_pool_adopt_slab(struct hak_heap *heap, unsigned class)
+bool hak_registry_adopt_slab(struct hak_heap *heap, unsigned class)
 {
     bool found = false;
     /* Only tries of locks: this thread holds a heap's already. */
-    if (HAK_LIKELY(!hak_load(&heaps_deserted)) || heap == hak_commons || !hak_lock_try(&hak_pool_lock))
+    if (HAK_LIKELY(!hak_load(&heaps_abandoned)) || heap == hak_orphan_heap || !hak_lock_try(&hak_registry_lock))
         return false;
     for (uint32_t number = 2; number <= hak_load(&heap_count) && !found; number++) {
         struct hak_heap *from = heaps[number];
@@ -315,6 +316,6 @@ bool hak_pool_adopt_slab(struct hak_heap *heap, unsigned class)
         }
         hak_unlock(&from->lock);
     }
-    hak_unlock(&hak_pool_lock);
+    hak_unlock(&hak_registry_lock);
     return found;
 }

@@ -8,22 +8,22 @@
 #include "heap/tcache.h"
 
 #pragma GCC visibility push(hidden)
-extern struct hak_lock hak_pool_lock;
+extern struct hak_lock hak_registry_lock;
 /* The heap of those that have none: threads that are exiting, or that could not have a cache. */
-extern struct hak_heap *hak_commons;
+extern struct hak_heap *hak_orphan_heap;
 
 /* Creates the commons.  False when memory is out. */
-bool hak_pool_start(void);
+bool hak_registry_start(void);
 /* As if nothing had been created: see init.h. */
-void hak_pool_abandon(void);
+void hak_registry_abandon(void);
 /* A cache and a heap for the calling thread.  NULL when memory is out. */
-struct hak_thread *hak_pool_acquire(void);
+struct hak_tcache *hak_registry_acquire(void);
 /* Empties what the exiting thread holds, and keeps it for the next. */
-void hak_pool_release(struct hak_thread *thread);
+void hak_registry_release(struct hak_tcache *thread);
 /* Takes back the caches of all threads that ended unseen. */
-void hak_pool_reclaim(void);
+void hak_registry_reclaim(void);
 /* How many threads have a cache. */
-unsigned hak_pool_threads(void);
+unsigned hak_registry_threads(void);
 /* Heaps are numbered from 1 to hak_heap_count(), the commons first. */
 uint32_t hak_heap_count(void);
 struct hak_heap *hak_heap_numbered(uint32_t number);
@@ -31,9 +31,9 @@ struct hak_heap *hak_heap_numbered(uint32_t number);
 struct hak_heap *const *hak_heap_table(void);
 const _Atomic uint32_t *hak_heap_count_at(void);
 /* After a fork, in the child: every cache but `mine` becomes stale. */
-void hak_pool_orphan_all(struct hak_thread *mine);
+void hak_registry_orphan_all(struct hak_tcache *mine);
 /* Moves one slab of the class with free blocks from a heap without threads to `heap`, whose lock is held. */
-bool hak_pool_adopt_slab(struct hak_heap *heap, unsigned class);
+bool hak_registry_adopt_slab(struct hak_heap *heap, unsigned class);
 #pragma GCC visibility pop
 
 #endif

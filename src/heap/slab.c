@@ -149,13 +149,13 @@ bool hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *blo
 {
     unsigned index;
     if (HAK_UNLIKELY(!hak_slab_index(slab, block, &index))) {
-        hak_report_inside("free", block);
+        hak_misuse_inside("free", block);
         return false;
     }
     uint64_t bit = (uint64_t)1 << index % 64;
     uint16_t word = (uint16_t)(index / 64);
     if (HAK_UNLIKELY(slab->bits[word] & bit)) {
-        hak_report_double_free("free", block, hak_classes[slab->class].size);
+        hak_misuse_double_free("free", block, hak_classes[slab->class].size);
         return false;
     }
     slab->bits[word] |= bit;

@@ -75,7 +75,7 @@ HAK_INLINE bool hak_block_begins(const void *p, uint32_t entry)
     unsigned index;
     if (HAK_UNLIKELY(entry & HAK_ENTRY_INNER))
         return hak_index_at(traits, HAK_ENTRY_BACK(entry) * HAK_UNIT + in_unit, &index);
-    return hak_begins(p, traits->inverse, traits->last);
+    return hak_is_block_start(p, traits->inverse, traits->last);
 }
 
 #endif

@@ -30,7 +30,7 @@ static unsigned first_room(unsigned class)
     return HAK_MIN(room, hak_classes[class].mag_max);
 }
 
-static void set_room(struct hak_thread *thread, unsigned class, unsigned room)
+static void set_room(struct hak_tcache *thread, unsigned class, unsigned room)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
     thread->grown += ((size_t)room - mag->room) * mag->size;
@@ -38,7 +38,7 @@ static void set_room(struct hak_thread *thread, unsigned class, unsigned room)
     mag->limit = hak_mag_base(thread, class) + room;
 }
 
-void hak_cache_reset(struct hak_thread *thread)
+void hak_tcache_reset(struct hak_tcache *thread)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         struct hak_mag *mag = &thread->cache.mags[class];
@@ -53,7 +53,7 @@ void hak_cache_reset(struct hak_thread *thread)
 }
 
 /* Gives the `count` blocks that have been in the magazine the longest to the heap. */
-static void give_oldest(struct hak_thread *thread, unsigned class, unsigned count)
+static void give_oldest(struct hak_tcache *thread, unsigned class, unsigned count)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
     void **top = hak_load(&mag->top), **base = hak_mag_base(thread, class);
@@ -66,7 +66,7 @@ static void give_oldest(struct hak_thread *thread, unsigned class, unsigned coun
 }
 
 /* Halves the room of another magazine that has grown, and has not been used up since this looked at it last. */
-static void shrink_another(struct hak_thread *thread, unsigned class)
+static void shrink_another(struct hak_tcache *thread, unsigned class)
 {
     for (unsigned looks = 0; looks < SHRINK_LOOKS; looks++) {
         unsigned other = thread->cursor;
@@ -87,13 +87,13 @@ static void shrink_another(struct hak_thread *thread, unsigned class)
 /* By how many bytes the thread's magazines may have grown. */
 static size_t budget(void)
 {
-    size_t all = hak_setting(magazine_budget_total);
-    size_t share = all / HAK_MAX(hak_pool_threads(), 1);
-    return HAK_MIN(HAK_MAX(share, HAK_MIN(all, BUDGET_LEAST)), hak_setting(magazine_budget));
+    size_t all = hak_knob_value(magazine_budget_total);
+    size_t share = all / HAK_MAX(hak_registry_threads(), 1);
+    return HAK_MIN(HAK_MAX(share, HAK_MIN(all, BUDGET_LEAST)), hak_knob_value(magazine_budget));
 }
 
 /* Lets the magazine hold twice as much, if the budget allows. */
-static void grow(struct hak_thread *thread, unsigned class)
+static void grow(struct hak_tcache *thread, unsigned class)
 {
     unsigned room = thread->cache.mags[class].room, larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
     if (HAK_LIKELY(larger == room))
@@ -106,7 +106,7 @@ static void grow(struct hak_thread *thread, unsigned class)
 
 /* How many blocks a magazine gets, or gives: half of what it may hold, as then as many may be freed as taken before it
  * has to come back; and all when it came for the same before, as then the program does nothing but take, or free. */
-static unsigned batch(struct hak_thread *thread, unsigned class, enum hak_way way)
+static unsigned batch(struct hak_tcache *thread, unsigned class, enum hak_way way)
 {
     unsigned room = thread->cache.mags[class].room;
     bool again = thread->way[class] == way;
@@ -114,7 +114,7 @@ static unsigned batch(struct hak_thread *thread, unsigned class, enum hak_way wa
     return again ? room : (room + 1) / 2;
 }
 
-void *hak_cache_refill(struct hak_thread *thread, unsigned class)
+void *hak_tcache_refill(struct hak_tcache *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
     void **base = hak_mag_base(thread, class);
@@ -126,7 +126,7 @@ void *hak_cache_refill(struct hak_thread *thread, unsigned class)
 }
 
 /* A few blocks: worth a look while none of them has gone to the heap. */
-static bool holds(struct hak_thread *thread, unsigned class, const void *block)
+static bool holds(struct hak_tcache *thread, unsigned class, const void *block)
 {
     void *const *base = hak_mag_base(thread, class);
     for (unsigned left = hak_mag_held(thread, class); left > 0; left--)
@@ -135,11 +135,11 @@ static bool holds(struct hak_thread *thread, unsigned class, const void *block)
     return false;
 }
 
-void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block)
+void hak_tcache_spill(struct hak_tcache *thread, unsigned class, void *block)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
     if (HAK_UNLIKELY(mag->room <= ROOM_FIRST && holds(thread, class, block))) {
-        hak_report_double_free("free", block, mag->size);
+        hak_misuse_double_free("free", block, mag->size);
         return;
     }
     thread->busy[class] = true;
@@ -163,7 +163,7 @@ void hak_deliver(void **blocks, unsigned count)
     while (count) {
         uint32_t owner = owner_of(blocks[0]);
         if (HAK_UNLIKELY(owner == 0)) { /* its slab was counted as empty and is gone */
-            hak_report_double_free("free", blocks[0], 0);
+            hak_misuse_double_free("free", blocks[0], 0);
             blocks[0] = blocks[--count];
             continue;
         }
@@ -189,7 +189,7 @@ static void deliver_sorted(void **blocks, unsigned count)
         hak_deliver(sorted + start, end[i] - start);
 }
 
-static void flush_outbox(struct hak_thread *thread)
+static void flush_outbox(struct hak_tcache *thread)
 {
     struct hak_outbox *outbox = &thread->outbox;
     unsigned count = hak_load_acquire(&outbox->count);
@@ -204,7 +204,7 @@ static void flush_outbox(struct hak_thread *thread)
     outbox->differences = 0;
 }
 
-void hak_cache_send(struct hak_thread *thread, void *block, uint32_t entry)
+void hak_tcache_send(struct hak_tcache *thread, void *block, uint32_t entry)
 {
     struct hak_outbox *outbox = &thread->outbox;
     unsigned count = hak_load(&outbox->count);
@@ -233,7 +233,7 @@ static unsigned drop_twice(void **blocks, unsigned count, unsigned class)
         while (places[at] && blocks[places[at] - 1] != blocks[i])
             at = (at + 1) & ((1u << bits) - 1);
         if (HAK_UNLIKELY(places[at])) {
-            hak_report_double_free("free", blocks[i], hak_classes[class].size);
+            hak_misuse_double_free("free", blocks[i], hak_classes[class].size);
             continue;
         }
         blocks[kept++] = blocks[i];
@@ -242,7 +242,7 @@ static unsigned drop_twice(void **blocks, unsigned count, unsigned class)
     return kept;
 }
 
-void hak_cache_empty(struct hak_thread *thread)
+void hak_tcache_empty(struct hak_tcache *thread)
 {
     void *blocks[HAK_MAG_MOST];
     flush_outbox(thread);
@@ -256,13 +256,13 @@ void hak_cache_empty(struct hak_thread *thread)
         atomic_thread_fence(memory_order_release); /* it seems empty while blocks are on the move */
         hak_heap_give(thread->heap, class, blocks, drop_twice(blocks, count, class));
     }
-    hak_cache_reset(thread);
+    hak_tcache_reset(thread);
 }
 
-void hak_cache_salvage(struct hak_thread *thread)
+void hak_tcache_salvage(struct hak_tcache *thread)
 {
     flush_outbox(thread);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
         hak_deliver(hak_mag_base(thread, class) + 1, hak_mag_held(thread, class));
-    hak_cache_reset(thread);
+    hak_tcache_reset(thread);
 }

@@ -6,8 +6,8 @@
  * instant each block that is in a magazine or an outbox must be free and nowhere else.  It may for a moment be nowhere
  * at all: a fork in that moment loses it in the child.
  */
-#ifndef HAK_CACHE_H
-#define HAK_CACHE_H
+#ifndef HAK_TCACHE_H
+#define HAK_TCACHE_H
 
 #include "heap/heap.h"
 #include "base/tls.h"
@@ -31,7 +31,7 @@ struct hak_mag {
 _Static_assert(sizeof(struct hak_mag) == HAK_MAG_SIZE, "hak_mag_by_size and page map entries count in these");
 
 /* All that the hot paths touch of a thread.  The window is a copy of hak_window_first, to be on the key's line. */
-struct hak_cache {
+struct hak_tcache_hot {
     struct hak_mag mags[HAK_CLASS_COUNT];
     uint32_t key; /* HAK_ENTRY(heap's number, 0): xor with one's own block's page map entry leaves the class */
     uintptr_t window_base;
@@ -52,14 +52,14 @@ struct hak_outbox {
 /* Which way blocks went the last time that a magazine had run empty or full. */
 enum hak_way { HAK_WAY_NONE, HAK_WAY_IN, HAK_WAY_OUT };
 
-enum hak_cache_state {
-    HAK_CACHE_BOUND, /* a thread owns it */
-    HAK_CACHE_FREE,  /* its thread has exited: it is empty, and the next thread takes it */
-    HAK_CACHE_STALE, /* its thread was lost in a fork: as free, but nothing of it has been emptied yet */
+enum hak_tcache_state {
+    HAK_TCACHE_BOUND, /* a thread owns it */
+    HAK_TCACHE_FREE,  /* its thread has exited: it is empty, and the next thread takes it */
+    HAK_TCACHE_STALE, /* its thread was lost in a fork: as free, but nothing of it has been emptied yet */
 };
 
-struct hak_thread {
-    struct hak_cache cache; /* first, so that one pointer leads to both */
+struct hak_tcache {
+    struct hak_tcache_hot cache; /* first, so that one pointer leads to both */
     struct hak_heap *heap;  /* the one it allocates from; others may share it */
     size_t grown;           /* bytes by which magazines' rooms exceed their first values */
     unsigned cursor;        /* the class whose magazine is next asked to shrink */
@@ -68,43 +68,43 @@ struct hak_thread {
     struct hak_outbox outbox;
     void *slots[HAK_MAG_SLOTS];
 
-    /* Under HAK_RANK_POOL (pool.c): */
-    struct hak_thread *next_free;
+    /* Under HAK_RANK_REGISTRY (pool.c): */
+    struct hak_tcache *next_free;
     const void *tls; /* the owner's hak_tls, which tells threads apart */
     uint32_t process, thread; /* the owner's numbers, by which pool.c notices that it has ended unseen */
-    struct hak_thread *next_made;
-    enum hak_cache_state state;
-    /* Under HAK_RANK_POOL and the heap's lock: the list of those with the same heap. */
-    struct hak_thread *next_of_heap;
+    struct hak_tcache *next_made;
+    enum hak_tcache_state state;
+    /* Under HAK_RANK_REGISTRY and the heap's lock: the list of those with the same heap. */
+    struct hak_tcache *next_of_heap;
 };
 
 #pragma GCC visibility push(hidden)
 /* Every thread's cache until it has one: magazines that are empty and full at once, and a key that matches nothing. */
-extern struct hak_cache hak_cache_none;
+extern struct hak_tcache_hot hak_tcache_none;
 
 /* The magazine is empty: fills it and returns a block; NULL when memory is out. */
-void *hak_cache_refill(struct hak_thread *thread, unsigned class);
+void *hak_tcache_refill(struct hak_tcache *thread, unsigned class);
 /* The magazine is full: makes room and pushes the block. */
-void hak_cache_spill(struct hak_thread *thread, unsigned class, void *block);
+void hak_tcache_spill(struct hak_tcache *thread, unsigned class, void *block);
 /* A block of another heap that the thread has freed, found to begin where it should, and its page map entry. */
-void hak_cache_send(struct hak_thread *thread, void *block, uint32_t entry);
+void hak_tcache_send(struct hak_tcache *thread, void *block, uint32_t entry);
 /* Delivers the outbox and gives all magazines' blocks back to the heap. */
-void hak_cache_empty(struct hak_thread *thread);
+void hak_tcache_empty(struct hak_tcache *thread);
 /* Empty, small magazines, whatever they held. */
-void hak_cache_reset(struct hak_thread *thread);
+void hak_tcache_reset(struct hak_tcache *thread);
 /* What a stale cache seems to hold goes back to whoever owns it now. */
-void hak_cache_salvage(struct hak_thread *thread);
+void hak_tcache_salvage(struct hak_tcache *thread);
 /* Gives blocks back to the heaps that own them, for a thread without a cache.  The array is overwritten. */
 void hak_deliver(void **blocks, unsigned count);
 #pragma GCC visibility pop
 
-HAK_INLINE struct hak_cache *hak_cache_self(void)
+HAK_INLINE struct hak_tcache_hot *hak_tcache_hot_self(void)
 {
-    return (struct hak_cache *)((uintptr_t)&hak_cache_none + (uintptr_t)hak_tls.delta);
+    return (struct hak_tcache_hot *)((uintptr_t)&hak_tcache_none + (uintptr_t)hak_tls.delta);
 }
 
 /* The page map entry of an address.  False if it is not in the first window, or the thread has no cache yet. */
-HAK_INLINE bool hak_cache_entry(const struct hak_cache *cache, const void *p, uint32_t *entry)
+HAK_INLINE bool hak_tcache_entry(const struct hak_tcache_hot *cache, const void *p, uint32_t *entry)
 {
     size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
     if (HAK_UNLIKELY(unit >= cache->window_units))
@@ -114,13 +114,13 @@ HAK_INLINE bool hak_cache_entry(const struct hak_cache *cache, const void *p, ui
 }
 
 /* The slot below a magazine's lowest block. */
-HAK_INLINE void **hak_mag_base(struct hak_thread *thread, unsigned class)
+HAK_INLINE void **hak_mag_base(struct hak_tcache *thread, unsigned class)
 {
     return thread->slots + hak_classes[class].mag_offset;
 }
 
 /* How many blocks a magazine holds. */
-HAK_INLINE unsigned hak_mag_held(struct hak_thread *thread, unsigned class)
+HAK_INLINE unsigned hak_mag_held(struct hak_tcache *thread, unsigned class)
 {
     return (unsigned)(hak_load_acquire(&thread->cache.mags[class].top) - hak_mag_base(thread, class));
 }

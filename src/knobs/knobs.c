@@ -11,7 +11,7 @@
 #include "os/os.h"
 #include "pages/misuse.h"
 
-_Atomic uint64_t hak_settings[HAK_KNOBS] = {
+_Atomic uint64_t hak_knobs[HAK_KNOBS] = {
 #define HAK_KNOB(name, type, when, least, most, initial, ...) (initial),
 #include "knobs/knobs.def"
 };
@@ -480,7 +480,7 @@ static void parse_items(struct parse *parse, struct piece all)
     }
 }
 
-enum hakmem_tune_status hak_settings_parse(const char *string, hak_accept *accept, hakmem_tune_complaint *complain_,
+enum hakmem_tune_status hak_knobs_parse(const char *string, hak_accept *accept, hakmem_tune_complaint *complain_,
                                            void *data)
 {
     struct parse parse = {.string = string, .accept = accept, .complain = complain_, .data = data};
@@ -500,14 +500,14 @@ static void complain_to_user(const struct hakmem_tune_problem *problem, void *da
     hak_text_string(&text, "hakmem: " VARIABLE ": ");
     hak_text_string(&text, problem->message);
     *text.at++ = '\n';
-    hak_os_complain(line, (size_t)(text.at - line));
+    hak_os_write_stderr(line, (size_t)(text.at - line));
 }
 
 static enum hakmem_tune_status set_at_start(const struct hakmem_knob *knob, uint64_t value)
 {
     enum hakmem_tune_status status = hak_knob_supported(knob, value);
     if (status == HAKMEM_TUNE_OK)
-        hak_store(&hak_settings[hak_knob_number(knob)], value);
+        hak_store(&hak_knobs[hak_knob_number(knob)], value);
     return status;
 }
 
@@ -522,7 +522,7 @@ enum hakmem_tune_status hak_knob_supported(const struct hakmem_knob *knob, uint6
     return HAKMEM_TUNE_OK;
 }
 
-void hak_settings_read(char **environment)
+void hak_knobs_read(char **environment)
 {
     static _Atomic uint32_t read;
     static const char ignored[] = "hakmem: " VARIABLE " is ignored in a program that runs with other rights\n";
@@ -532,9 +532,9 @@ void hak_settings_read(char **environment)
         if (strncmp(*environment, VARIABLE "=", sizeof VARIABLE) != 0)
             continue;
         if (hak_os_privileged())
-            hak_os_complain(ignored, sizeof ignored - 1);
+            hak_os_write_stderr(ignored, sizeof ignored - 1);
         else
-            hak_settings_parse(*environment + sizeof VARIABLE, set_at_start, complain_to_user, NULL);
+            hak_knobs_parse(*environment + sizeof VARIABLE, set_at_start, complain_to_user, NULL);
         return;
     }
 }

@@ -28,9 +28,9 @@ enum hak_default {
 };
 
 #pragma GCC visibility push(hidden)
-extern _Atomic uint64_t hak_settings[HAK_KNOBS];
+extern _Atomic uint64_t hak_knobs[HAK_KNOBS];
 
-#define hak_setting(name) (HAK_MINIMAL ? (uint64_t)HAK_DEFAULT_##name : hak_load(&hak_settings[HAK_KNOB_##name]))
+#define hak_knob_value(name) (HAK_MINIMAL ? (uint64_t)HAK_DEFAULT_##name : hak_load(&hak_knobs[HAK_KNOB_##name]))
 
 /* The knob or preset of this number, or with this name; NULL if there is none. */
 const struct hakmem_knob *hak_knob_numbered(size_t number);
@@ -49,11 +49,11 @@ void hak_knob_text(struct hak_text *text, const struct hakmem_knob *knob, uint64
 typedef enum hakmem_tune_status hak_accept(const struct hakmem_knob *knob, uint64_t value);
 /* Gives each setting of "name=value,..." to `accept`, and tells `complain` (may be NULL) of each that is wrong or was
  * not accepted.  The status of the first such. */
-enum hakmem_tune_status hak_settings_parse(const char *string, hak_accept *accept, hakmem_tune_complaint *complain,
+enum hakmem_tune_status hak_knobs_parse(const char *string, hak_accept *accept, hakmem_tune_complaint *complain,
                                            void *data);
 
 /* Applies HAKMEM_TUNE of this environment, once; does nothing for NULL, when it is not known yet. */
-void hak_settings_read(char **environment);
+void hak_knobs_read(char **environment);
 #pragma GCC visibility pop
 
 #endif

@@ -11,10 +11,10 @@
 #include "base/base.h"
 
 #pragma GCC visibility push(hidden)
-__attribute__((noreturn)) void hak_broken(const char *condition, const char *file, int line);
+__attribute__((noreturn)) void hak_fatal(const char *condition, const char *file, int line);
 #pragma GCC visibility pop
 
-#define HAK_REQUIRE(condition) (HAK_LIKELY(condition) ? (void)0 : hak_broken(#condition, __FILE__, __LINE__))
+#define HAK_REQUIRE(condition) (HAK_LIKELY(condition) ? (void)0 : hak_fatal(#condition, __FILE__, __LINE__))
 #define HAK_INVARIANT(condition) ((void)(HAK_DEBUG && (HAK_REQUIRE(condition), 0)))
 
 #endif

@@ -72,7 +72,7 @@ static enum hak_os_kind kind_of(long number)
 
 static void count_mapped(size_t size)
 {
-    size_t mapped = hak_add(&hak_os_counts.mapped, size) + size, peak = hak_load(&hak_os_counts.mapped_peak);
+    size_t mapped = hak_fetch_add(&hak_os_counts.mapped, size) + size, peak = hak_load(&hak_os_counts.mapped_peak);
     while (peak < mapped && !atomic_compare_exchange_weak_explicit(&hak_os_counts.mapped_peak, &peak, mapped,
                                                                    memory_order_relaxed, memory_order_relaxed))
         ;
@@ -82,7 +82,7 @@ static void count_mapped(size_t size)
 static long call(long number, long a, long b, long c, long d, long e, long f)
 {
     int saved = errno;
-    hak_add(&hak_os_counts.calls[kind_of(number)], 1);
+    hak_fetch_add(&hak_os_counts.calls[kind_of(number)], 1);
     long result = syscall(number, a, b, c, d, e, f);
     if (result == -1) {
         result = -errno;
@@ -99,10 +99,10 @@ static bool failed(long result)
 /* Whether the tests want this call to fail. */
 static bool made_to_fail(void)
 {
-    hak_add(&hak_os_calls, 1);
+    hak_fetch_add(&hak_os_calls, 1);
     if (HAK_LIKELY(hak_load(&hak_os_fail_after) < 0))
         return false;
-    if (hak_sub(&hak_os_fail_after, 1) > 0)
+    if (hak_fetch_sub(&hak_os_fail_after, 1) > 0)
         return false;
     hak_store(&hak_os_fail_after, hak_load(&hak_os_fail_once) ? -1 : 0);
     return true;
@@ -180,7 +180,7 @@ bool hak_os_unmap(void *at, size_t size)
     size = hak_round_up(size, hak_os_page);
     if (failed(call(SYS_munmap, (long)at, (long)size, 0, 0, 0, 0)))
         return false;
-    hak_sub(&hak_os_counts.mapped, size);
+    hak_fetch_sub(&hak_os_counts.mapped, size);
     return true;
 }
 
@@ -194,7 +194,7 @@ void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move)
     if (new_size > old_size)
         count_mapped(new_size - old_size);
     else
-        hak_sub(&hak_os_counts.mapped, old_size - new_size);
+        hak_fetch_sub(&hak_os_counts.mapped, old_size - new_size);
     return (void *)got;
 }
 
@@ -207,7 +207,7 @@ void hak_os_want_huge(void *at, size_t size, bool wanted)
 {
     int advice = wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
     if (!failed(call(SYS_madvise, (long)at, (long)size, advice, 0, 0, 0)) && wanted)
-        hak_add(&hak_os_counts.want_huge, size);
+        hak_fetch_add(&hak_os_counts.want_huge, size);
 }
 
 /*
@@ -360,17 +360,17 @@ unsigned hak_os_cpus(void)
     return HAK_MAX(cpus, 1);
 }
 
-uint32_t hak_os_process(void)
+uint32_t hak_os_pid(void)
 {
     return (uint32_t)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
-uint32_t hak_os_thread(void)
+uint32_t hak_os_tid(void)
 {
     return (uint32_t)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-bool hak_os_thread_is_gone(uint32_t process, uint32_t thread)
+bool hak_os_tid_is_gone(uint32_t process, uint32_t thread)
 {
     return call(SYS_tgkill, process, thread, 0, 0, 0, 0) == -ESRCH;
 }
@@ -486,7 +486,7 @@ bool hak_os_in_libc(const void *code)
     return hak_os_libc_known() != HAK_OS_KNOWN || in_ranges((uintptr_t)code);
 }
 
-void hak_os_complain(const char *text, size_t length)
+void hak_os_write_stderr(const char *text, size_t length)
 {
     call(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
 }

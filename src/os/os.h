@@ -65,10 +65,10 @@ size_t hak_os_memory_limit(void);
 unsigned hak_os_cpus(void);
 
 /* Numbers of this process and this thread. */
-uint32_t hak_os_process(void);
-uint32_t hak_os_thread(void);
+uint32_t hak_os_pid(void);
+uint32_t hak_os_tid(void);
 /* Whether this process surely has no such thread (any more). */
-bool hak_os_thread_is_gone(uint32_t process, uint32_t thread);
+bool hak_os_tid_is_gone(uint32_t process, uint32_t thread);
 
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
 /* The same for some time only, if `milliseconds` is not 0. */
@@ -90,7 +90,7 @@ bool hak_os_may_handle(int number);
 /* Sleeps for a millisecond, or less if a signal comes. */
 void hak_os_nap(void);
 /* Writes to standard error, whole or not at all as far as the kernel lets. */
-void hak_os_complain(const char *text, size_t length);
+void hak_os_write_stderr(const char *text, size_t length);
 
 /* The bytes of this process that are in memory, or 0 if /proc does not say. */
 size_t hak_os_resident(void);

@@ -175,21 +175,21 @@ static void report_no_block(const char *call, const void *p)
 {
     bool was_ours = ((uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high) || within(p, front);
     if (p == front.at) {
-        hak_report_double_free(call, p, front.size);
+        hak_misuse_double_free(call, p, front.size);
         return;
     }
     for (unsigned i = FREED_ENTRIES; i-- > 0;) {
         struct mapping mapping = freed[(freed_next + i) % FREED_ENTRIES]; /* the newest first */
         if (mapping.at == p) {
-            hak_report_double_free(call, p, mapping.size);
+            hak_misuse_double_free(call, p, mapping.size);
             return;
         }
         was_ours = was_ours || within(p, mapping);
     }
     if (was_ours)
-        hak_report_dead(call, p);
+        hak_misuse_dead(call, p);
     else
-        hak_report_foreign(call, p);
+        hak_misuse_foreign(call, p);
 }
 
 /* ---- what could not be unmapped ---- */
@@ -313,7 +313,7 @@ static struct mapping cache_take(size_t size, size_t align)
  * mappings are made of what was not kept.  And no more than superslabs may keep. */
 static size_t bound(void)
 {
-    size_t enough = HAK_MIN(hak_setting(huge_cache), cache_worth);
+    size_t enough = HAK_MIN(hak_knob_value(huge_cache), cache_worth);
     return enough ? HAK_MIN(HAK_MAX(enough, (counts.bytes - counts.front) / 4), hak_super_keep()) : 0;
 }
 
@@ -427,7 +427,7 @@ static struct mapping charge_new(size_t size, size_t align, bool *zero)
 {
     struct mapping mapping = {NULL, size};
     if (cache_refused >= size) /* had it been kept, it would do now */
-        cache_worth = HAK_MIN(cache_worth * 2, hak_setting(huge_cache));
+        cache_worth = HAK_MIN(cache_worth * 2, hak_knob_value(huge_cache));
     cache_refused = 0;
     if (!hak_limit_charge(size))
         return mapping;
@@ -468,7 +468,7 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
     return mapping.at;
 }
 
-void *hak_huge_again(size_t size, size_t align)
+void *hak_huge_reuse(size_t size, size_t align)
 {
     char *at = NULL;
     size = hak_round_up(size, hak_os_page);
@@ -495,7 +495,7 @@ static struct mapping *block_at(const char *call, const void *p)
         return mapping;
     for (size_t i = 0; i < table_size; i++)
         if (within(p, table[i]) && table[i].at != front.at) {
-            hak_report_within(call, p, table[i].at, table[i].size);
+            hak_misuse_within(call, p, table[i].at, table[i].size);
             return NULL;
         }
     report_no_block(call, p);

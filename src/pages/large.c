@@ -22,11 +22,11 @@ void *hak_large_alloc(size_t size, size_t align, bool *zero)
     return HAK_LIKELY(span) ? span->base : NULL;
 }
 
-void *hak_large_again(size_t size, size_t align)
+void *hak_large_reuse(size_t size, size_t align)
 {
     if (size > HAK_LARGE_MAX || align > HAK_LARGE_MAX)
-        return hak_huge_again(size, align);
-    struct hak_slab *span = hak_span_again(units_of(size), align);
+        return hak_huge_reuse(size, align);
+    struct hak_slab *span = hak_span_reuse(units_of(size), align);
     return HAK_LIKELY(span) ? span->base : NULL;
 }
 
@@ -35,9 +35,9 @@ HAK_COLD static void report(const char *call, const void *p)
 {
     const struct hak_slab *span = hak_slab_of(p);
     if (hak_load(hak_entry_at(span->super->window, span->base)) == HAK_ENTRY_LARGE)
-        hak_report_inside(call, p);
+        hak_misuse_inside(call, p);
     else
-        hak_report_foreign(call, p);
+        hak_misuse_foreign(call, p);
 }
 
 /* The span of a live block that begins at the address, and the page map entry of its first unit; NULL if there is none,
@@ -58,7 +58,7 @@ void hak_large_free(const char *call, void *p)
     struct hak_slab *span = span_of(call, p, &entry);
     /* Of two threads that free it at once, one is refused. */
     if (HAK_LIKELY(span) && HAK_UNLIKELY(!hak_span_free_large(span, entry)))
-        hak_report_foreign(call, p);
+        hak_misuse_foreign(call, p);
 }
 
 size_t hak_large_usable(const char *call, const void *p)

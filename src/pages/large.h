@@ -40,8 +40,8 @@ void *hak_large_alloc(size_t size, size_t align, bool *zero);
 
 /* The same by the way that takes the fewest instructions: a block of that size that was freed lately, which does not
  * read as zero.  NULL if there is none. */
-void *hak_large_again(size_t size, size_t align);
-void *hak_huge_again(size_t size, size_t align);
+void *hak_large_reuse(size_t size, size_t align);
+void *hak_huge_reuse(size_t size, size_t align);
 
 /* For an address whose page map entry is HAK_ENTRY_LARGE or HAK_ENTRY_INSIDE. */
 void hak_large_free(const char *call, void *p);

@@ -24,7 +24,7 @@ static void note_held(size_t held)
     size_t most = hak_load(&most_held);
     if (held > most) {
         hak_store(&most_held, held);
-        hak_add(&hak_limit_rise, held - most);
+        hak_fetch_add(&hak_limit_rise, held - most);
     }
     if (HAK_UNLIKELY(held > hak_load(&press_at)))
         hak_store(&hak_limit_pressed, 1);
@@ -48,13 +48,13 @@ bool hak_limit_charge(size_t bytes)
 
 void hak_limit_add(size_t bytes)
 {
-    note_held(hak_add(&hak_limit_held, bytes) + bytes);
+    note_held(hak_fetch_add(&hak_limit_held, bytes) + bytes);
 }
 
 void hak_limit_release(size_t bytes)
 {
     if (bytes)
-        hak_sub(&hak_limit_held, bytes);
+        hak_fetch_sub(&hak_limit_held, bytes);
 }
 
 static size_t bytes_of(uint64_t setting)
@@ -66,8 +66,8 @@ static size_t bytes_of(uint64_t setting)
 
 void hak_limit_apply(void)
 {
-    hak_store(&hard, bytes_of(hak_setting(limit_hard)));
-    hak_store(&soft, bytes_of(hak_setting(limit_soft)));
+    hak_store(&hard, bytes_of(hak_knob_value(limit_hard)));
+    hak_store(&soft, bytes_of(hak_knob_value(limit_soft)));
     hak_store(&press_at, hak_load(&soft));
 }
 

@@ -40,7 +40,7 @@ static void *cut(size_t size)
         char *fresh = hak_os_map(BLOCK_SIZE);
         if (!fresh)
             return NULL;
-        hak_add(&hak_meta_held, BLOCK_SIZE);
+        hak_fetch_add(&hak_meta_held, BLOCK_SIZE);
         hak_limit_add(BLOCK_SIZE);
         block = fresh;
         block_left = BLOCK_SIZE;
@@ -58,7 +58,7 @@ void *hak_meta_alloc(size_t size)
     if (log2 > LARGEST_LOG2) {
         void *pages = hak_os_map(size);
         if (pages) {
-            hak_add(&hak_meta_held, hak_round_up(size, hak_os_page));
+            hak_fetch_add(&hak_meta_held, hak_round_up(size, hak_os_page));
             hak_limit_add(hak_round_up(size, hak_os_page));
         }
         return pages;
@@ -80,7 +80,7 @@ void hak_meta_free(void *p, size_t size)
 {
     unsigned log2 = log2_of(size);
     if (log2 > LARGEST_LOG2) {
-        hak_sub(&hak_meta_held, hak_round_up(size, hak_os_page));
+        hak_fetch_sub(&hak_meta_held, hak_round_up(size, hak_os_page));
         hak_limit_release(hak_round_up(size, hak_os_page));
         hak_os_unmap(p, size);
         return;
@@ -101,6 +101,6 @@ void hak_meta_abandon(void)
 
 void hak_meta_count(size_t size)
 {
-    hak_add(&hak_meta_held, size);
+    hak_fetch_add(&hak_meta_held, size);
     hak_limit_add(size);
 }

@@ -50,19 +50,19 @@ static struct hak_text begin(char *line, size_t size)
 static void write_line(struct hak_text *text, char *line)
 {
     *text->at++ = '\n'; /* begin() was told of one byte less than there is */
-    hak_os_complain(line, (size_t)(text->at - line));
+    hak_os_write_stderr(line, (size_t)(text->at - line));
 }
 
 static void end(struct hak_text *text, char *line)
 {
     write_line(text, line);
-    if (hak_setting(on_misuse) == HAK_MISUSE_ABORT)
+    if (hak_knob_value(on_misuse) == HAK_MISUSE_ABORT)
         abort();
 }
 
 #define LINE 256
 
-void hak_report_double_free(const char *call, const void *p, size_t block_size)
+void hak_misuse_double_free(const char *call, const void *p, size_t block_size)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);
@@ -80,7 +80,7 @@ void hak_report_double_free(const char *call, const void *p, size_t block_size)
     end(&text, line);
 }
 
-void hak_report_within(const char *call, const void *p, const void *block, size_t block_size)
+void hak_misuse_within(const char *call, const void *p, const void *block, size_t block_size)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);
@@ -95,7 +95,7 @@ void hak_report_within(const char *call, const void *p, const void *block, size_
     end(&text, line);
 }
 
-void hak_report_inside(const char *call, const void *p)
+void hak_misuse_inside(const char *call, const void *p)
 {
     size_t size;
     const struct hak_slab *slab = hak_slab_of(p);
@@ -104,7 +104,7 @@ void hak_report_inside(const char *call, const void *p)
         block = hak_slab_block_of(slab, p, &size);
     else
         size = slab->units * HAK_UNIT;
-    hak_report_within(call, p, block, size);
+    hak_misuse_within(call, p, block, size);
 }
 
 static void no_block(const char *call, const void *p, const char *what)
@@ -118,25 +118,25 @@ static void no_block(const char *call, const void *p, const char *what)
     end(&text, line);
 }
 
-void hak_report_dead(const char *call, const void *p)
+void hak_misuse_dead(const char *call, const void *p)
 {
     no_block(call, p, ", which is no block: freed before, or never allocated");
 }
 
 /* The state of a unit outlives its last use: a span that began there was a block.  Of a slab's blocks some may never
  * have left it. */
-void hak_report_foreign(const char *call, const void *p)
+void hak_misuse_foreign(const char *call, const void *p)
 {
     const struct hak_slab *unit = hak_unit_used(p);
     if (unit && unit->class == HAK_CLASS_LARGE && unit->back == 0 && unit->base == p)
-        hak_report_double_free(call, p, unit->units * HAK_UNIT);
+        hak_misuse_double_free(call, p, unit->units * HAK_UNIT);
     else if (unit)
-        hak_report_dead(call, p);
+        hak_misuse_dead(call, p);
     else
         no_block(call, p, ", which libhakmem did not allocate");
 }
 
-void hak_report_size(const char *call, const void *p, size_t size, size_t block_size)
+void hak_misuse_size(const char *call, const void *p, size_t size, size_t block_size)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);
@@ -151,7 +151,7 @@ void hak_report_size(const char *call, const void *p, size_t size, size_t block_
     end(&text, line);
 }
 
-__attribute__((noreturn)) void hak_broken(const char *condition, const char *file, int line_number)
+__attribute__((noreturn)) void hak_fatal(const char *condition, const char *file, int line_number)
 {
     char line[LINE];
     struct hak_text text = begin(line, LINE - 1);

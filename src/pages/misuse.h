@@ -13,15 +13,15 @@
 
 #pragma GCC visibility push(hidden)
 /* A block size of 0: not known, as the block's slab is gone. */
-HAK_COLD void hak_report_double_free(const char *call, const void *p, size_t block_size);
+HAK_COLD void hak_misuse_double_free(const char *call, const void *p, size_t block_size);
 /* The address lies in a slab or span, but no block begins there; or in this block. */
-HAK_COLD void hak_report_inside(const char *call, const void *p);
-HAK_COLD void hak_report_within(const char *call, const void *p, const void *block, size_t block_size);
+HAK_COLD void hak_misuse_inside(const char *call, const void *p);
+HAK_COLD void hak_misuse_within(const char *call, const void *p, const void *block, size_t block_size);
 /* No block is there.  Says as much as the page map can tell: whether one began there, may have been there, or never. */
-HAK_COLD void hak_report_foreign(const char *call, const void *p);
+HAK_COLD void hak_misuse_foreign(const char *call, const void *p);
 /* No block is there, but there may have been one. */
-HAK_COLD void hak_report_dead(const char *call, const void *p);
-HAK_COLD void hak_report_size(const char *call, const void *p, size_t size, size_t block_size);
+HAK_COLD void hak_misuse_dead(const char *call, const void *p);
+HAK_COLD void hak_misuse_size(const char *call, const void *p, size_t size, size_t block_size);
 
 /* Text without allocation, for the lines above and for malloc_stats: a buffer that keeps what fits. */
 struct hak_text {

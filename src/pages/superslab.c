@@ -52,7 +52,7 @@ void hak_super_start(void)
 
 size_t hak_super_keep(void)
 {
-    return HAK_MIN(hak_setting(keep_free), keep_most);
+    return HAK_MIN(hak_knob_value(keep_free), keep_most);
 }
 
 static uint32_t mask_of(unsigned units, unsigned start)
@@ -428,7 +428,7 @@ struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero
     return span;
 }
 
-struct hak_slab *hak_span_again(unsigned units, size_t align)
+struct hak_slab *hak_span_reuse(unsigned units, size_t align)
 {
     if (units > KEPT_UNITS || !hak_load(&kept[units]))
         return NULL;

@@ -46,9 +46,9 @@ void hak_span_free(struct hak_slab *span);
 /* The same for a large block's span, whose entries are HAK_ENTRY_LARGE and HAK_ENTRY_INSIDE, the first aligned to
  * `align` units (a power of two).  *zero tells whether its memory is known to read as zero.  The last of each length
  * that was freed is kept as it is, its entries all HAK_ENTRY_INSIDE, for the next block of that length: it is had by
- * hak_span_again() with its alignment in bytes, or that returns NULL. */
+ * hak_span_reuse() with its alignment in bytes, or that returns NULL. */
 struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero);
-struct hak_slab *hak_span_again(unsigned units, size_t align);
+struct hak_slab *hak_span_reuse(unsigned units, size_t align);
 /* The entry is that of the span's first unit.  False, with nothing done, if it is free already. */
 bool hak_span_free_large(struct hak_slab *span, _Atomic uint32_t *entry);
 /* Resizes it where it is.  False if what follows it is in use. */

@@ -29,9 +29,9 @@ static _Atomic unsigned large;    /* how many large blocks came first in their s
 
 bool hak_thp_wanted(size_t heap)
 {
-    if (hak_setting(thp) == HAK_THP_AUTO)
+    if (hak_knob_value(thp) == HAK_THP_AUTO)
         return heap > HUGE_PAGES_FROM;
-    return hak_setting(thp) == HAK_THP_ALWAYS;
+    return hak_knob_value(thp) == HAK_THP_ALWAYS;
 }
 
 bool hak_thp_dear(void)
@@ -47,13 +47,13 @@ bool hak_thp_dear(void)
 
 bool hak_thp_times_large(void)
 {
-    unsigned before = hak_add(&large, 1);
+    unsigned before = hak_fetch_add(&large, 1);
     return hak_load(&dear_last) || before < LARGE_TIMED || before % LARGE_SHARE == 0;
 }
 
 void hak_thp_touch(void *block)
 {
-    if (hak_setting(thp) != HAK_THP_AUTO)
+    if (hak_knob_value(thp) != HAK_THP_AUTO)
         return;
     uint64_t took = hak_os_touch(block);
     hak_store(&dear_last, took >= DEAR_FROM);

@@ -23,7 +23,7 @@ static void for_each_lock(void (*act)(struct hak_lock *))
 {
     act(&hak_pressure_lock);
     act(&hak_purge_lock);
-    act(&hak_pool_lock);
+    act(&hak_registry_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         act(&hak_heap_numbered(number)->lock);
     act(&hak_super_lock);
@@ -49,7 +49,7 @@ extern void _IO_list_resetlock(void) __attribute__((weak));
 
 static void before(void)
 {
-    hak_thread_self(); /* so that no cache is made while all locks are held */
+    hak_thread_tcache(); /* so that no cache is made while all locks are held */
     if (_IO_list_lock)
         _IO_list_lock();
     hak_tls.fork = HAK_FORK_TAKES;
@@ -82,7 +82,7 @@ static void in_child(void)
     for_each_lock(hak_lock_reset);
     if (_IO_list_resetlock)
         _IO_list_resetlock();
-    hak_pool_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_self() : NULL);
+    hak_registry_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_tcache() : NULL);
     hak_helper_forked();
     hak_pressure_forked();
     recount();

@@ -23,7 +23,7 @@ extern char **environ;
 /* Once the environment is known. */
 static void read_settings(char **environment)
 {
-    hak_settings_read(environment);
+    hak_knobs_read(environment);
     hak_limit_apply();
 }
 
@@ -35,7 +35,7 @@ static bool start(void)
     hak_super_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
-    if (!hak_pool_start() || !hak_thread_start())
+    if (!hak_registry_start() || !hak_thread_start())
         return false;
     hak_root_start();
     return true;
@@ -46,13 +46,13 @@ static void abandon(void)
 {
     hak_fork_forget();
     hak_meta_abandon();
-    hak_pool_abandon();
+    hak_registry_abandon();
     hak_window_first.units = 0;
 }
 
 bool hak_start_slow(void)
 {
-    uint32_t starting = HAK_STARTING(hak_os_process()), state;
+    uint32_t starting = HAK_STARTING(hak_os_pid()), state;
     while ((state = hak_load_acquire(&hak_init_state)) != HAK_READY) {
         if (state == starting) {
             hak_os_wait(&hak_init_state, starting);
@@ -82,9 +82,9 @@ __attribute__((constructor)) static void start_early(int argc, char **argv, char
     hak_start();
     hak_os_find_libc();
     read_settings(environ ? environ : environment);
-    if (hak_setting(force_libc))
+    if (hak_knob_value(force_libc))
         hak_thread_leave();
     else
-        hak_thread_self();
+        hak_thread_tcache();
     hak_dump_start();
 }

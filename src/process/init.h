@@ -5,7 +5,7 @@
  * The first call into the allocator, whichever it is, starts it; there may be no constructor run yet, no environment,
  * and many threads at once.
  *
- *   COLD      nothing exists.  All variables are zero or constant, the hot paths' magazines are hak_cache_none's
+ *   COLD      nothing exists.  All variables are zero or constant, the hot paths' magazines are hak_tcache_none's
  *   STARTING  one thread, the one that changed COLD to this, makes the first window, the commons and the key whose
  *             destructor sees threads exit, and applies HAKMEM_TUNE if libc has the environment already.  None of that
  *             allocates or takes a lock of libc's.  Other threads wait.  The value names the process: in the child of a

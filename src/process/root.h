@@ -24,8 +24,8 @@
             offsetof(struct hak_heap, depots), offsetof(struct hak_heap, slabs), offsetof(struct hak_heap, out),       \
             offsetof(struct hak_heap, remote_frees), offsetof(struct hak_heap, threads_list),                          \
             offsetof(struct hak_heap, threads), sizeof(struct hak_depot), offsetof(struct hak_depot, count),           \
-            sizeof(struct hak_thread), sizeof(struct hak_mag), offsetof(struct hak_thread, outbox),                    \
-            offsetof(struct hak_thread, slots), offsetof(struct hak_thread, next_of_heap), sizeof(struct hak_window),  \
+            sizeof(struct hak_tcache), sizeof(struct hak_mag), offsetof(struct hak_tcache, outbox),                    \
+            offsetof(struct hak_tcache, slots), offsetof(struct hak_tcache, next_of_heap), sizeof(struct hak_window),  \
             offsetof(struct hak_window, map), offsetof(struct hak_window, next), sizeof(struct hak_super_counts),      \
             sizeof(struct hak_huge_counts), sizeof(struct hak_os_counts), HAKMEM_STATS_VERSION                         \
     }

@@ -23,11 +23,11 @@ static pthread_key_t key;
 
 static void thread_exits(void *cache)
 {
-    struct hak_thread *thread = cache;
+    struct hak_tcache *thread = cache;
     bool main = thread->thread == thread->process;
     hak_tls.state = HAK_THREAD_EXITED;
     hak_tls.delta = 0;
-    hak_pool_release(thread);
+    hak_registry_release(thread);
     hak_helper_thread_left(main);
 }
 
@@ -38,49 +38,49 @@ bool hak_thread_start(void)
     return made;
 }
 
-static struct hak_thread *attach(void)
+static struct hak_tcache *attach(void)
 {
-    if (!hak_start() || hak_setting(force_libc))
+    if (!hak_start() || hak_knob_value(force_libc))
         return NULL;
-    struct hak_thread *thread = hak_pool_acquire();
+    struct hak_tcache *thread = hak_registry_acquire();
     if (!thread)
         return NULL;
-    hak_tls.delta = (char *)&thread->cache - (char *)&hak_cache_none;
+    hak_tls.delta = (char *)&thread->cache - (char *)&hak_tcache_none;
     hak_tls.state = HAK_THREAD_ATTACHED;
     /* These two may allocate, from the cache that there is now. */
     if (pthread_setspecific(key, thread)) {
         /* Nobody would tell of the thread's end: it stays without until there is memory for this, too. */
         hak_tls.state = HAK_THREAD_NEW;
         hak_tls.delta = 0;
-        hak_pool_release(thread);
+        hak_registry_release(thread);
         return NULL;
     }
     hak_fork_start();
     return thread;
 }
 
-struct hak_thread *hak_thread_self(void)
+struct hak_tcache *hak_thread_tcache(void)
 {
     if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED))
-        return (struct hak_thread *)hak_cache_self();
+        return (struct hak_tcache *)hak_tcache_hot_self();
     return hak_tls.state == HAK_THREAD_EXITED ? NULL : attach();
 }
 
 void hak_thread_leave(void)
 {
     if (hak_tls.state == HAK_THREAD_ATTACHED) {
-        void *thread = hak_cache_self();
+        void *thread = hak_tcache_hot_self();
         thread_exits(thread);
         pthread_setspecific(key, NULL);
     }
     hak_fork_start(); /* what was allocated before is still freed under locks of ours */
 }
 
-struct hak_thread *hak_thread_freeing(void)
+struct hak_tcache *hak_thread_tcache_freeing(void)
 {
     if (HAK_UNLIKELY(hak_tls.state == HAK_THREAD_NEW) && hak_tls.frees < FREES_WITHOUT_CACHE) {
         hak_tls.frees++;
         return NULL;
     }
-    return hak_thread_self();
+    return hak_thread_tcache();
 }

@@ -61,7 +61,7 @@ static _Atomic unsigned fruitless;  /* and how many in a row gave nothing back *
 /* In milliseconds. */
 static unsigned period(void)
 {
-    return ((unsigned)hak_setting(purge_delay) + HAK_PURGE_PASSES - 1) / HAK_PURGE_PASSES;
+    return ((unsigned)hak_knob_value(purge_delay) + HAK_PURGE_PASSES - 1) / HAK_PURGE_PASSES;
 }
 
 struct pace {
@@ -88,14 +88,14 @@ static void adapt(struct pace *pace, size_t given)
 
 static bool alone(void)
 {
-    return hak_pool_threads() == 0;
+    return hak_registry_threads() == 0;
 }
 
 /* Of the helper: nobody is left for whom to work. */
 static bool deserted(void)
 {
     if (hak_load(&main_left))
-        hak_pool_reclaim();
+        hak_registry_reclaim();
     return alone();
 }
 
@@ -127,7 +127,7 @@ static void *help(void *argument)
     (void)argument;
     hak_os_name_thread("hakmem-purge");
     hak_purge_settle(SIZE_MAX);
-    for (unsigned nothing = 0; !deserted() && hak_setting(purge_thread);) {
+    for (unsigned nothing = 0; !deserted() && hak_knob_value(purge_thread);) {
         hak_os_wait_for(&state, AWAKE, period() * pace.patience);
         if (atomic_exchange(&state, AWAKE) == LOOK)
             continue;
@@ -224,21 +224,21 @@ static void consider_start(const void *caller)
 {
     if (hak_purge_settle(HAK_PURGE_SLACK) < HELP_FROM)
         return;
-    if (!hak_setting(purge_thread) || hak_os_address_limit() != SIZE_MAX || hak_os_libc_known() == HAK_OS_NEVER) {
+    if (!hak_knob_value(purge_thread) || hak_os_address_limit() != SIZE_MAX || hak_os_libc_known() == HAK_OS_NEVER) {
         refuse();
         return;
     }
     bool may = hak_tls.state == HAK_THREAD_ATTACHED && hak_tls.fork == HAK_FORK_NONE && !hak_os_in_libc(caller) &&
-               hak_os_process() == hak_load(&pid);
+               hak_os_pid() == hak_load(&pid);
     if (may)
         start();
-    else if (hak_add(&unfit_calls, 1) < UNFIT_CALLS_MAX)
+    else if (hak_fetch_add(&unfit_calls, 1) < UNFIT_CALLS_MAX)
         hak_purge_settle(0); /* the next call may do */
     else
         refuse();
 }
 
-void hak_purge_poll(const void *caller)
+void hak_purge_tick(const void *caller)
 {
     uint32_t asleep = ASLEEP;
     switch (hak_load(&state)) {
@@ -278,7 +278,7 @@ void hak_helper_thread_left(bool main)
 
 void hak_helper_in_process(void)
 {
-    hak_store(&pid, hak_os_process());
+    hak_store(&pid, hak_os_pid());
 }
 
 void hak_helper_forked(void)

@@ -104,12 +104,12 @@ size_t hak_purge_settle(size_t slack)
     size_t units = free_units(), mappings = free_mappings(), in_heaps = 0;
     uint32_t heaps = hak_heap_count();
     hak_store(&hak_purge_due, 0);
-    hak_store(&hak_super_settled, hak_sum(units, slack));
-    hak_store(&hak_huge_settled, hak_sum(mappings, slack));
+    hak_store(&hak_super_settled, hak_add_sat(units, slack));
+    hak_store(&hak_huge_settled, hak_add_sat(mappings, slack));
     for (uint32_t number = 1; number <= heaps; number++)
         in_heaps += hak_heap_settle(hak_heap_numbered(number), slack);
     /* What was freed between the count and the store was compared with the level before. */
-    if (free_units() > hak_sum(units, slack) || free_mappings() > hak_sum(mappings, slack))
+    if (free_units() > hak_add_sat(units, slack) || free_mappings() > hak_add_sat(mappings, slack))
         hak_store(&hak_purge_due, 1);
     return units + mappings + in_heaps;
 }

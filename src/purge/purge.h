@@ -34,7 +34,7 @@ size_t hak_purge_pages(void);
 size_t hak_purge_settle(size_t slack);
 
 /* Called without a lock, when hak_purge_due is set, by a function of the family; `caller` is where it returns to. */
-HAK_COLD void hak_purge_poll(const void *caller);
+HAK_COLD void hak_purge_tick(const void *caller);
 /* The helper has to see whether it is still wanted. */
 void hak_helper_look(void);
 /* A thread, the process's main one or another, has given up its cache: the helper leaves with the last. */

@@ -22,9 +22,9 @@ static size_t give_back(size_t keep, bool pages)
 {
     if (!hak_ready())
         return 0;
-    struct hak_thread *mine = hak_thread_self();
+    struct hak_tcache *mine = hak_thread_tcache();
     if (mine)
-        hak_cache_empty(mine);
+        hak_tcache_empty(mine);
     hak_lock(&hak_purge_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         hak_heap_drain(hak_heap_numbered(number));
@@ -45,10 +45,10 @@ void hak_shed(void)
     int saved = errno;
     size_t rise = hak_load(&hak_limit_rise);
     hak_store(&hak_limit_rise, 0);
-    if (hak_setting(keep_free) >= KEEP_ALL || !hak_lock_try(&hak_purge_lock))
+    if (hak_knob_value(keep_free) >= KEEP_ALL || !hak_lock_try(&hak_purge_lock))
         return;
-    size_t given = hak_huge_shed(hak_sum(owed, rise));
-    owed = hak_huge_count().cached ? hak_sum(owed, rise) - given : 0;
+    size_t given = hak_huge_shed(hak_add_sat(owed, rise));
+    owed = hak_huge_count().cached ? hak_add_sat(owed, rise) - given : 0;
     if (given < rise)
         hak_super_shed(rise - given);
     hak_unlock(&hak_purge_lock);

@@ -18,17 +18,17 @@ static bool print(enum hakmem_stats_format format, enum hak_patience patience)
     if (!hak_stats_view(&view, patience))
         return false;
     view.counts.resident = hak_os_resident();
-    return hak_usage_print(&view, format, hak_stats_complain, NULL);
+    return hak_usage_print(&view, format, hak_stats_write_stderr, NULL);
 }
 
 static void dump(enum hakmem_stats_format format)
 {
     for (unsigned i = 0; i < TRIES; i++) {
-        if (print(format, HAK_GIVES_UP))
+        if (print(format, HAK_LOCK_TRY))
             return;
         hak_os_nap();
     }
-    print(format, HAK_GOES_ON);
+    print(format, HAK_LOCK_SKIP);
 }
 
 static enum hakmem_stats_format format_of(uint64_t choice)
@@ -39,12 +39,12 @@ static enum hakmem_stats_format format_of(uint64_t choice)
 static void signalled(int number)
 {
     (void)number;
-    dump(format_of(hak_setting(stats_at_exit)));
+    dump(format_of(hak_knob_value(stats_at_exit)));
 }
 
 void hak_dump_start(void)
 {
-    int number = (int)hak_setting(stats_signal);
+    int number = (int)hak_knob_value(stats_signal);
     struct sigaction now, action = {.sa_handler = signalled, .sa_flags = SA_RESTART};
     /* A program's own handler goes first. */
     if (number && sigaction(number, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
@@ -53,7 +53,7 @@ void hak_dump_start(void)
 
 __attribute__((destructor)) static void exits(void)
 {
-    uint64_t choice = hak_setting(stats_at_exit);
+    uint64_t choice = hak_knob_value(stats_at_exit);
     if (choice != HAK_DUMP_NO)
         dump(format_of(choice));
 }

@@ -15,7 +15,7 @@ static void collect(struct hakmem_stats *stats)
 {
     struct hak_view view;
     struct hak_usage usage;
-    hak_stats_view(&view, HAK_WAITS);
+    hak_stats_view(&view, HAK_LOCK_WAIT);
     hak_usage_collect(&view, 0, &usage);
     hak_usage_total(&view, &usage, stats);
 }
@@ -80,7 +80,7 @@ int hak_malloc_info(int options, FILE *stream)
         return -1;
     }
     collect(&all);
-    hak_stats_view(&view, HAK_WAITS);
+    hak_stats_view(&view, HAK_LOCK_WAIT);
     fputs("<malloc version=\"1\">\n", stream);
     for (uint32_t number = 1; HAK_STATS && number <= view.heaps; number++)
         print_heap(&view, number, stream);
@@ -101,7 +101,7 @@ static void stats_line(const char *what, size_t bytes)
     hak_text_string(&text, what);
     hak_text_decimal(&text, bytes);
     hak_text_string(&text, "\n");
-    hak_os_complain(line, (size_t)(text.at - line));
+    hak_os_write_stderr(line, (size_t)(text.at - line));
 }
 
 void hak_malloc_stats(void)

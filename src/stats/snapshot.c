@@ -28,7 +28,7 @@ static bool try_for_a_while(struct hak_lock *lock)
 /* False if the lock could not be had. */
 static bool lock_for(struct hak_lock *lock, enum hak_patience patience)
 {
-    if (patience != HAK_WAITS)
+    if (patience != HAK_LOCK_WAIT)
         return try_for_a_while(lock);
     hak_lock(lock);
     return true;
@@ -38,22 +38,22 @@ static const struct hak_heap *open_heap(struct hak_view *view, uint32_t number, 
 {
     struct hak_heap *heap = hak_heap_numbered(number);
     view->locked = lock_for(&heap->lock, patience);
-    return view->locked || patience == HAK_GOES_ON ? heap : NULL;
+    return view->locked || patience == HAK_LOCK_SKIP ? heap : NULL;
 }
 
 static const struct hak_heap *open_waiting(struct hak_view *view, uint32_t number)
 {
-    return open_heap(view, number, HAK_WAITS);
+    return open_heap(view, number, HAK_LOCK_WAIT);
 }
 
 static const struct hak_heap *open_giving_up(struct hak_view *view, uint32_t number)
 {
-    return open_heap(view, number, HAK_GIVES_UP);
+    return open_heap(view, number, HAK_LOCK_TRY);
 }
 
 static const struct hak_heap *open_going_on(struct hak_view *view, uint32_t number)
 {
-    return open_heap(view, number, HAK_GOES_ON);
+    return open_heap(view, number, HAK_LOCK_SKIP);
 }
 
 static void close_heap(struct hak_view *view, const struct hak_heap *heap)
@@ -62,7 +62,7 @@ static void close_heap(struct hak_view *view, const struct hak_heap *heap)
         hak_unlock(&hak_heap_numbered(heap->number)->lock);
 }
 
-static const struct hak_thread *thread_itself(struct hak_view *view, const struct hak_thread *at)
+static const struct hak_tcache *thread_itself(struct hak_view *view, const struct hak_tcache *at)
 {
     (void)view;
     return at;
@@ -88,28 +88,28 @@ static bool read_counts(struct hak_counts *counts, enum hak_patience patience)
     counts->super = *hak_super_counts_at();
     if (locked)
         hak_unlock(&hak_super_lock);
-    else if (patience == HAK_GIVES_UP)
+    else if (patience == HAK_LOCK_TRY)
         return false;
     locked = lock_for(&hak_huge_lock, patience);
     counts->huge = *hak_huge_counts_at();
     if (locked)
         hak_unlock(&hak_huge_lock);
-    return locked || patience == HAK_GOES_ON;
+    return locked || patience == HAK_LOCK_SKIP;
 }
 
 bool hak_stats_view(struct hak_view *view, enum hak_patience patience)
 {
     static const struct hak_heap *(*const opens[])(struct hak_view *, uint32_t) = {
-        [HAK_WAITS] = open_waiting,
-        [HAK_GIVES_UP] = open_giving_up,
-        [HAK_GOES_ON] = open_going_on,
+        [HAK_LOCK_WAIT] = open_waiting,
+        [HAK_LOCK_TRY] = open_giving_up,
+        [HAK_LOCK_SKIP] = open_going_on,
     };
     *view = (struct hak_view){
         .open = opens[patience],
         .close = close_heap,
         .thread = thread_itself,
         .entry = entry_of,
-        .process = hak_os_process(),
+        .process = hak_os_pid(),
     };
     if (!hak_ready())
         return true;
@@ -140,7 +140,7 @@ int hakmem_stats_get(struct hakmem_stats *stats, size_t size)
     struct hakmem_stats all;
     if (size < offsetof(struct hakmem_stats, live_blocks))
         return refuse();
-    hak_stats_view(&view, HAK_WAITS);
+    hak_stats_view(&view, HAK_LOCK_WAIT);
     view.counts.resident = hak_os_resident();
     hak_usage_collect(&view, 0, &usage);
     hak_usage_total(&view, &usage, &all);
@@ -154,7 +154,7 @@ int hakmem_stats_get_class(size_t index, struct hakmem_stats_class *stats, size_
     struct hakmem_stats_class one;
     if (index >= HAK_CLASS_COUNT || size < offsetof(struct hakmem_stats_class, block_bytes))
         return refuse();
-    hak_stats_view(&view, HAK_WAITS);
+    hak_stats_view(&view, HAK_LOCK_WAIT);
     hak_usage_collect(&view, 0, &usage);
     hak_usage_class(&usage, (unsigned)index, &one);
     return hand_out(stats, size, &one, sizeof one);
@@ -167,16 +167,16 @@ int hakmem_stats_get_heap(size_t index, struct hakmem_stats_heap *stats, size_t 
     struct hakmem_stats_heap one;
     if (!hak_ready() || index >= hak_heap_count() || size < offsetof(struct hakmem_stats_heap, threads))
         return refuse();
-    hak_stats_view(&view, HAK_WAITS);
+    hak_stats_view(&view, HAK_LOCK_WAIT);
     hak_usage_collect(&view, (uint32_t)index + 1, &usage);
     hak_usage_heap(&usage, &one);
     return hand_out(stats, size, &one, sizeof one);
 }
 
-void hak_stats_complain(void *unused, const char *text, size_t length)
+void hak_stats_write_stderr(void *unused, const char *text, size_t length)
 {
     (void)unused;
-    hak_os_complain(text, length);
+    hak_os_write_stderr(text, length);
 }
 
 int hakmem_stats_print(enum hakmem_stats_format format, void (*write)(void *arg, const char *text, size_t length),
@@ -185,8 +185,8 @@ int hakmem_stats_print(enum hakmem_stats_format format, void (*write)(void *arg,
     struct hak_view view;
     if ((unsigned)format > HAKMEM_STATS_PROMETHEUS)
         return refuse();
-    hak_stats_view(&view, HAK_WAITS);
+    hak_stats_view(&view, HAK_LOCK_WAIT);
     view.counts.resident = hak_os_resident();
-    hak_usage_print(&view, format, write ? write : hak_stats_complain, arg);
+    hak_usage_print(&view, format, write ? write : hak_stats_write_stderr, arg);
     return 0;
 }

@@ -11,14 +11,14 @@
 /* What to do about a lock that is taken: wait, as everybody does; try for a while and give up, where the thread that
  * holds it may be this one; or try for a while and read all the same.  The last is safe, since no heap and no thread's
  * structure is ever taken away, but some figure may be of the midst of a change. */
-enum hak_patience { HAK_WAITS, HAK_GIVES_UP, HAK_GOES_ON };
+enum hak_patience { HAK_LOCK_WAIT, HAK_LOCK_TRY, HAK_LOCK_SKIP };
 
 #pragma GCC visibility push(hidden)
 /* This process's heaps and counts.  False if something was busy. */
 bool hak_stats_view(struct hak_view *view, enum hak_patience patience);
 
 /* A writer to standard error, for hak_usage_print(). */
-void hak_stats_complain(void *unused, const char *text, size_t length);
+void hak_stats_write_stderr(void *unused, const char *text, size_t length);
 
 /* Sees to the signal that the setting names, if the program has not yet. */
 void hak_dump_start(void);

@@ -8,16 +8,16 @@
 #include "os/os.h"
 
 /* How many blocks the thread's magazine holds.  Its pointers count from where the thread's structure is. */
-static size_t held(const struct hak_thread *thread, const struct hak_thread *at, unsigned class)
+static size_t held(const struct hak_tcache *thread, const struct hak_tcache *at, unsigned class)
 {
     const struct hak_class *traits = &hak_classes[class];
     uintptr_t top = (uintptr_t)hak_load_acquire(&thread->cache.mags[class].top);
-    size_t slot = (top - (uintptr_t)at - offsetof(struct hak_thread, slots)) / sizeof *thread->slots;
+    size_t slot = (top - (uintptr_t)at - offsetof(struct hak_tcache, slots)) / sizeof *thread->slots;
     size_t place = slot - traits->mag_offset;
     return place <= traits->mag_max ? place : 0; /* beyond: a copy of what was changing */
 }
 
-static void add_magazines(const struct hak_thread *thread, const struct hak_thread *at, struct hak_usage *usage)
+static void add_magazines(const struct hak_tcache *thread, const struct hak_tcache *at, struct hak_usage *usage)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
         usage->classes[class].magazine += held(thread, at, class);
@@ -33,7 +33,7 @@ static unsigned class_for(struct hak_view *view, const void *block, uint32_t num
 }
 
 /* The same for a thread that was lost in a fork: its heap's slabs may have gone to other heaps since. */
-static void add_stale(struct hak_view *view, const struct hak_thread *thread, const struct hak_thread *at,
+static void add_stale(struct hak_view *view, const struct hak_tcache *thread, const struct hak_tcache *at,
                       uint32_t number, struct hak_usage *usage)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
@@ -49,7 +49,7 @@ static void add_stale(struct hak_view *view, const struct hak_thread *thread, co
 /* Blocks of the heap of this number, or of any if it is 0.  The thread may be writing there: what is read is then a
  * block that was there a moment ago, or one that has come since.  The compiler's thread sanitizer is told so. */
 __attribute__((noinline, no_sanitize("thread"))) static void
-add_outbox(struct hak_view *view, const struct hak_thread *thread, uint32_t number, struct hak_usage *usage)
+add_outbox(struct hak_view *view, const struct hak_tcache *thread, uint32_t number, struct hak_usage *usage)
 {
     unsigned count = HAK_MIN(hak_load_acquire(&thread->outbox.count), HAK_OUTBOX_MAX);
     void *const volatile *blocks = thread->outbox.blocks;
@@ -83,10 +83,10 @@ bool hak_usage_collect(struct hak_view *view, uint32_t number, struct hak_usage 
             return false;
         if (wanted)
             add_heap(heap, usage);
-        const struct hak_thread *next, *thread;
-        for (const struct hak_thread *at = heap->threads_list; at && (thread = view->thread(view, at)); at = next) {
+        const struct hak_tcache *next, *thread;
+        for (const struct hak_tcache *at = heap->threads_list; at && (thread = view->thread(view, at)); at = next) {
             next = thread->next_of_heap;
-            if (thread->state == HAK_CACHE_STALE)
+            if (thread->state == HAK_TCACHE_STALE)
                 add_stale(view, thread, at, number, usage);
             else if (wanted)
                 add_magazines(thread, at, usage);

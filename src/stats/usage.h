@@ -34,7 +34,7 @@ struct hak_view {
     const struct hak_heap *(*open)(struct hak_view *view, uint32_t number);
     void (*close)(struct hak_view *view, const struct hak_heap *heap);
     /* What is at the address, where the view's pointers point to: a thread of an open heap, or NULL. */
-    const struct hak_thread *(*thread)(struct hak_view *view, const struct hak_thread *at);
+    const struct hak_tcache *(*thread)(struct hak_view *view, const struct hak_tcache *at);
     /* The page map entry of an address. */
     uint32_t (*entry)(struct hak_view *view, const void *block);
 };

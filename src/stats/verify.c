@@ -62,7 +62,7 @@ static void check_blocks(const struct hak_heap *heap, unsigned class, void *cons
     }
 }
 
-static void check_magazine(struct hak_thread *thread, unsigned class)
+static void check_magazine(struct hak_tcache *thread, unsigned class)
 {
     const struct hak_mag *mag = &thread->cache.mags[class];
     void **base = hak_mag_base(thread, class);
@@ -77,9 +77,9 @@ static void check_heap(struct hak_heap *heap)
 {
     size_t depot_bytes = 0, budgeted = 0, slab_bytes = 0, units = 0;
     hak_lock(&heap->lock);
-    for (struct hak_thread *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
+    for (struct hak_tcache *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
         HAK_REQUIRE(thread->heap == heap);
-        for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state != HAK_CACHE_STALE; class++)
+        for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state != HAK_TCACHE_STALE; class++)
             check_magazine(thread, class);
     }
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {

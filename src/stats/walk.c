@@ -39,14 +39,14 @@ static void mark(struct copy *copy, const void *block)
  * is a block that was free since the walk began: a live one that stays live is never hidden by it.  The compiler's
  * thread sanitizer is told so.
  */
-__attribute__((noinline, no_sanitize("thread"))) static void mark_magazine(struct copy *copy, struct hak_thread *thread)
+__attribute__((noinline, no_sanitize("thread"))) static void mark_magazine(struct copy *copy, struct hak_tcache *thread)
 {
     void *const volatile *base = hak_mag_base(thread, copy->class);
     for (unsigned left = hak_mag_held(thread, copy->class); left > 0; left--)
         mark(copy, base[left]);
 }
 
-__attribute__((noinline, no_sanitize("thread"))) static void mark_outbox(struct copy *copy, struct hak_thread *thread)
+__attribute__((noinline, no_sanitize("thread"))) static void mark_outbox(struct copy *copy, struct hak_tcache *thread)
 {
     unsigned count = hak_load_acquire(&thread->outbox.count);
     void *const volatile *blocks = thread->outbox.blocks;
@@ -65,11 +65,11 @@ static void copy_slab(struct copy *copy, const struct hak_slab *slab, struct hak
     for (unsigned i = 0; i < depot->count; i++)
         mark(copy, depot->blocks[i]);
     for (uint32_t number = 1; number <= hak_heap_count(); number++) {
-        struct hak_thread *thread = hak_heap_numbered(number)->threads_list;
+        struct hak_tcache *thread = hak_heap_numbered(number)->threads_list;
         for (; thread; thread = thread->next_of_heap) {
             mark_outbox(copy, thread);
             /* The slab may have had another heap when a thread was lost in a fork. */
-            if (thread->heap == heap || thread->state == HAK_CACHE_STALE)
+            if (thread->heap == heap || thread->state == HAK_TCACHE_STALE)
                 mark_magazine(copy, thread);
         }
     }
@@ -88,7 +88,7 @@ static void walk_slab(struct walk *walk, struct hak_window *window, char *unit)
     uint32_t entry = hak_load(hak_entry_at(window, unit));
     if (entry == HAK_ENTRY_NONE || HAK_ENTRY_CLASS(entry) >= HAK_CLASS_COUNT)
         return;
-    hak_lock(&hak_pool_lock);
+    hak_lock(&hak_registry_lock);
     struct hak_heap *heap = hak_heap_numbered(HAK_ENTRY_OWNER(entry));
     hak_lock(&heap->lock);
     bool found = hak_load(hak_entry_at(window, unit)) == entry;
@@ -97,7 +97,7 @@ static void walk_slab(struct walk *walk, struct hak_window *window, char *unit)
     if (found)
         copy_slab(&copy, slab, heap);
     hak_unlock(&heap->lock);
-    hak_unlock(&hak_pool_lock);
+    hak_unlock(&hak_registry_lock);
     for (unsigned i = 0; found && i < copy.capacity; i++)
         if ((copy.free[i / 64] >> i % 64 & 1) == 0)
             visit(walk, (char *)(uintptr_t)copy.base + i * (size_t)hak_classes[copy.class].size,

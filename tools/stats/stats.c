@@ -33,7 +33,7 @@ struct heap_copy {
 
 struct thread_copy {
     const void *at;
-    struct hak_thread *thread;
+    struct hak_tcache *thread;
 };
 
 /* Page map entries that were asked for. */
@@ -221,13 +221,13 @@ static void copy_counts(struct process *process)
     fclose(statm);
 }
 
-static bool add_thread(struct process *process, struct heap_copy *to, const struct hak_thread *at)
+static bool add_thread(struct process *process, struct heap_copy *to, const struct hak_tcache *at)
 {
     if (to->count == to->room) {
         to->room = to->room * 2 + 1;
         to->threads = need(realloc(to->threads, to->room * sizeof *to->threads));
     }
-    struct hak_thread *thread = need(malloc(sizeof *thread));
+    struct hak_tcache *thread = need(malloc(sizeof *thread));
     to->threads[to->count++] = (struct thread_copy){at, thread};
     return copy(process->pid, thread, at, sizeof *thread);
 }
@@ -245,7 +245,7 @@ static bool copy_heap(struct process *process, const struct hak_heap *at, struct
     forget_threads(to);
     if (!copy(process->pid, &to->heap, at, sizeof to->heap))
         return false;
-    const struct hak_thread *thread = to->heap.threads_list;
+    const struct hak_tcache *thread = to->heap.threads_list;
     for (unsigned left = 1u << 20; thread && left; left--) {
         if (!add_thread(process, to, thread))
             return false;
@@ -294,7 +294,7 @@ static void close_heap(struct hak_view *view, const struct hak_heap *heap)
 }
 
 /* Threads are asked for in the order in which they were copied. */
-static const struct hak_thread *find_thread(struct hak_view *view, const struct hak_thread *at)
+static const struct hak_tcache *find_thread(struct hak_view *view, const struct hak_tcache *at)
 {
     struct process *process = (struct process *)view;
     for (; process->cursor < process->open->count; process->cursor++)

@@ -64,7 +64,7 @@ def _instructions(e, share, verdict):
         None if part is None else _up_to(part / 2, "half of the instructions in the allocator's functions"),
     )
     yield (
-        "If hak_cache_refill, hak_cache_spill or hak_heap_get are high in the table of functions, magazines are too "
+        "If hak_tcache_refill, hak_tcache_spill or hak_heap_get are high in the table of functions, magazines are too "
         "small for the program: `hakmem run --tune=magazine_budget=4m,depot_budget=8m`.",
         None,
     )
