@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tune.c - the functions of hakmem_tune(3).  Owns nothing; the values are in settings.c.  Calls settings.h, and what
- * makes a new value felt at once: pool.h, purge.h, superslab.h, large.h and limit.h.
+ * knobs.c - the functions of hakmem_tune(3).  Owns nothing; the values are in knobs.c.  Calls knobs.h, and what
+ * makes a new value felt at once: registry.h, purge.h, superslab.h, large.h and limit.h.
  */
 #include "api/knobs.h"
 

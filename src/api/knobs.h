@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tune.h - mallopt, which sets a knob of settings.h under glibc's name for it.  Layer 7, above pool.h. */
+/* knobs.h - mallopt, which sets a knob of knobs.h under glibc's name for it.  Layer 7, above registry.h. */
 #ifndef HAK_TUNE_H
 #define HAK_TUNE_H
 

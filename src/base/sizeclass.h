@@ -15,7 +15,7 @@
 
 #define HAK_SMALL_MAX ((size_t)32 << 10)   /* up to here one table load finds the class */
 #define HAK_MEDIUM_MAX ((size_t)128 << 10) /* the largest class */
-#define HAK_MAG_SIZE 32u                   /* bytes of a thread's magazine of a class: struct hak_mag in cache.h */
+#define HAK_MAG_SIZE 32u                   /* bytes of a thread's magazine of a class: struct hak_mag in tcache.h */
 
 struct hak_class {
     uint32_t size;    /* of a block, in bytes */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * free_slow.c - frees that are not a push on the thread's own magazine: NULL, a full magazine, other threads' blocks,
- * large and huge ones, and pointers that should not have come.  Owns nothing; takes no lock itself.  Calls cache.h,
- * large.h, libc_malloc.h, purge.h and report.h.
+ * free.c - frees that are not a push on the thread's own magazine: NULL, a full magazine, other threads' blocks,
+ * large and huge ones, and pointers that should not have come.  Owns nothing; takes no lock itself.  Calls tcache.h,
+ * large.h, libc_malloc.h, purge.h and misuse.h.
  */
 #include "front/fast.h"
 #include "pages/large.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * alloc_slow.c - allocation when the magazine is empty, the thread has no heap, or the size is beyond the small
- * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls cache.h, pool.h, large.h and
+ * malloc.c - allocation when the magazine is empty, the thread has no heap, or the size is beyond the small
+ * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls tcache.h, registry.h, large.h and
  * libc_malloc.h.
  */
 #include <errno.h>

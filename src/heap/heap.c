@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * heap.c - blocks between depots and slabs.  Owns no global state; works on one heap at a time, under its lock
- * (HAK_RANK_HEAP).  Calls slab.h, meta.h and thp.h, and pool.h for slabs that exited threads left behind.
+ * (HAK_RANK_HEAP).  Calls slab.h, meta.h and thp.h, and registry.h for slabs that exited threads left behind.
  */
 #include "heap/heap.h"
 

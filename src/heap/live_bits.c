@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* debug.c - the live bits of debug builds; see debug.h.  Owns nothing; takes no lock.  Calls window.h and report.h. */
+/*
+ * live_bits.c - the live bits of debug builds; see live_bits.h.  Owns nothing; takes no lock.  Calls window.h and
+ * misuse.h.
+ */
 #include "heap/live_bits.h"
 
 #include "os/fatal.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the lists of all and
- * of the free caches, guarded by hak_registry_lock (HAK_RANK_REGISTRY); the table is read without it.
+ * registry.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the lists of
+ * all and of the free caches, guarded by hak_registry_lock (HAK_RANK_REGISTRY); the table is read without it.
  * Calls heap.h, tcache.h,
  * meta.h, os.h.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.h - all heaps and all threads' caches: made, numbered, handed out and taken back.  Layer 6, beside cache.h.
+ * registry.h - all heaps and all threads' caches: made, numbered, handed out and taken back.  Layer 6, beside tcache.h.
  */
 #ifndef HAK_POOL_H
 #define HAK_POOL_H

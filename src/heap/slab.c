@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * slab.c - the bitmaps of slabs.  Owns nothing: all state is in the slab and its heap's lists, under that heap's lock.
- * Calls superslab.h, meta.h, os.h and report.h.
+ * Calls superslab.h, meta.h, os.h and misuse.h.
  */
 #include "heap/slab.h"
 

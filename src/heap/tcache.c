@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache.c - between a thread's magazines and its heap, and from its outbox to other heaps.  Works on the calling
- * thread's own cache, which needs no lock.  Calls heap.h and pool.h.
+ * tcache.c - between a thread's magazines and its heap, and from its outbox to other heaps.  Works on the calling
+ * thread's own cache, which needs no lock.  Calls heap.h and registry.h.
  *
  * Magazines start small.  One that runs empty or full may hold twice as much from then on, until the thread's budget
  * is used up; then each that wants to grow makes another class's shrink, in turn, so that the classes in use have the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache.h - what a thread has for itself: magazines and an outbox.  Layer 6, above heap.h.
+ * tcache.h - what a thread has for itself: magazines and an outbox.  Layer 6, above heap.h.
  *
  * The owning thread works here without a lock.  Others read figures, and the child of a fork all of it: so at every
  * instant each block that is in a magazine or an outbox must be free and nowhere else.  It may for a moment be nowhere
@@ -68,10 +68,10 @@ struct hak_tcache {
     struct hak_outbox outbox;
     void *slots[HAK_MAG_SLOTS];
 
-    /* Under HAK_RANK_REGISTRY (pool.c): */
+    /* Under HAK_RANK_REGISTRY (registry.c): */
     struct hak_tcache *next_free;
     const void *tls; /* the owner's hak_tls, which tells threads apart */
-    uint32_t process, thread; /* the owner's numbers, by which pool.c notices that it has ended unseen */
+    uint32_t process, thread; /* the owner's numbers, by which registry.c notices that it has ended unseen */
     struct hak_tcache *next_made;
     enum hak_tcache_state state;
     /* Under HAK_RANK_REGISTRY and the heap's lock: the list of those with the same heap. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * settings.c - the table of knobs at run time and the grammar "name=value,name=value".  Owns the knobs' values, which
- * are atomic and need no lock.  Calls os.h, libc_malloc.h and report.h's text.
+ * knobs.c - the table of knobs at run time and the grammar "name=value,name=value".  Owns the knobs' values, which
+ * are atomic and need no lock.  Calls os.h, libc_malloc.h and misuse.h's text.
  */
 #include "knobs/knobs.h"
 

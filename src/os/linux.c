@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * os_linux.c - os.h for Linux on 64-bit machines.  Owns no state but the page size and the counters.
+ * linux.c - os.h for Linux on 64-bit machines.  Owns no state but the page size and the counters.
  *
  * System calls go through syscall(2), never through libc's mmap and friends: a program may interpose those with
  * functions that allocate, and they would re-enter the allocator under its own locks.

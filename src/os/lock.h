@@ -18,7 +18,7 @@
 enum hak_rank {
     HAK_RANK_PRESSURE = 1, /* pressure.c: the program's callback */
     HAK_RANK_PURGE,     /* purge.c: memory that is on its way back to the kernel */
-    HAK_RANK_REGISTRY,      /* pool.c: the table of all heaps and the caches that no thread has */
+    HAK_RANK_REGISTRY,  /* registry.c: the table of all heaps and the caches that no thread has */
     HAK_RANK_HEAP,      /* one heap's slabs, depots and counts */
     HAK_RANK_SUPER,     /* superslab.c, window.c: which units are free, and the windows */
     HAK_RANK_HUGE,      /* huge.c: the table of huge blocks and the cache of mappings */

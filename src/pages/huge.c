@@ -2,7 +2,7 @@
 /*
  * huge.c - blocks that are mappings of their own, and the cache of freed ones.  Owns the table of huge blocks, the
  * cache, what was freed lately and what could not be unmapped, guarded by hak_huge_lock (HAK_RANK_HUGE).  Calls
- * superslab.h, meta.h, os.h and report.h; unmaps without the lock.
+ * superslab.h, meta.h, os.h and misuse.h; unmaps without the lock.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * large.c - blocks that are spans of units.  Owns nothing.  Calls superslab.h, huge.c and report.h; needs no lock of
+ * large.c - blocks that are spans of units.  Owns nothing.  Calls superslab.h, huge.c and misuse.h; needs no lock of
  * its own.
  */
 #include "pages/large.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * limit.c - the account of limit.h.  Owns the account and the limits, all atomic; takes no lock.  Calls os.h and
- * settings.h.
+ * knobs.h.
  */
 #include "pages/limit.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report.c - formats and writes the lines of report.h and invariant.h.  Owns nothing.  Calls os.h; looks at window.h
+ * misuse.c - formats and writes the lines of misuse.h and fatal.h.  Owns nothing.  Calls os.h; looks at window.h
  * and slab.h to say what an address is.
  */
 #include "pages/misuse.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report.h - the end of a program that misused its memory: one line on standard error, then abort.  Layer 2.
+ * misuse.h - the end of a program that misused its memory: one line on standard error, then abort.  Layer 2.
  *
  * With on_misuse=report there is only the line: these functions return, and the caller leaves all structures as if the
  * call had not been made.  `call` is the libc name of the call that was given the pointer.  Nothing here allocates or

@@ -417,7 +417,7 @@ struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero
     hak_lock(&hak_super_lock);
     struct hak_slab *span = alloc_span(units, align, HAK_ENTRY_LARGE, &memory);
     if (span) {
-        span->class = HAK_CLASS_LARGE; /* what report.c knows it by when it is gone */
+        span->class = HAK_CLASS_LARGE; /* what misuse.c knows it by when it is gone */
         counts.large_spans++;
         counts.large_bytes += units * HAK_UNIT;
     }

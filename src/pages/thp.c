@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * thp.c - when huge pages are worth asking for.  Owns what is known of how the last ones came, atomics without an order
- * among them.  Calls os.h and settings.h.
+ * among them.  Calls os.h and knobs.h.
  *
  * The kernel clears a huge page in a tenth of a millisecond if it has one, and 512 small pages in half of one.  But it
  * may have to move other memory out of the way first, or a hypervisor to find memory for the machine, and then a huge

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fork.c - makes the child of a many-threaded process whole.  Owns the list of what is locked; takes every lock, in
- * rank order.  Calls lock.h and pool.h, and corrects the counts of limit.h and os.h.
+ * rank order.  Calls lock.h and registry.h, and corrects the counts of limit.h and os.h.
  *
  * The child has one thread.  The parent's other threads were stopped outside of every locked section, but perhaps in
  * the midst of a hot path: their magazines and outboxes are written such that at every instant each block in them is
- * free and nowhere else (cache.h), so that they can be emptied later, by the first thread that takes one over.
+ * free and nowhere else (tcache.h), so that they can be emptied later, by the first thread that takes one over.
  */
 #include <pthread.h>
 

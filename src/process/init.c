@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, settings.h,
- * meta.h, window.h, pool.h, purge.h, fork.c, thread.c and root.c.
+ * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, knobs.h,
+ * meta.h, window.h, registry.h, purge.h, fork.c, thread.c and root.c.
  */
 #include "process/init.h"
 

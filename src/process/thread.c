@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * thread.c - gives threads their caches and takes them back.  Owns the threads' variables (each its own) and the key
- * whose destructor tells of a thread's exit.  Calls init.h, settings.h, pool.h and purge.h.
+ * whose destructor tells of a thread's exit.  Calls init.h, knobs.h, registry.h and purge.h.
  *
  * Destructors of other keys may run after ours and still allocate and free.  By then the thread has no cache and
  * must not get one, which nobody would take back: it is EXITED, and the commons serves it.

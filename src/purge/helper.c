@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * helper.c - who makes the passes of purge.h, and when.  Owns the helper thread and the state below, which orders
- * everybody by itself.  Calls purge.h, pool.h and os.h.
+ * everybody by itself.  Calls purge.h, registry.h and os.h.
  *
  * The helper is started by the first free that finds HELP_FROM bytes free, so that a program that never frees much has
  * the threads that it made and no others.  It blocks all signals.  It makes HAK_PURGE_PASSES passes in a purge_delay;
  * when a few of them found nothing it sleeps, until much more is free than was then.  With the last thread of the
- * program that has a cache it leaves, so that it never keeps a process alive.  Of a thread that ended unseen (pool.c)
+ * program that has a cache it leaves, so that it never keeps a process alive.  Of a thread that ended unseen
+ * (registry.c)
  * it is not told; but that matters only when the main thread has ended, as else the process ends with it, and from then
  * on the helper looks for such threads every now and then.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * purge.c - the passes of purge.h.  Owns hak_purge_lock (HAK_RANK_PURGE) and under it the place where the pass over
- * slabs goes on.  Calls pool.h, heap.h, superslab.h and large.h.
+ * pass.c - the passes of purge.h.  Owns hak_purge_lock (HAK_RANK_PURGE) and under it the place where the pass over
+ * slabs goes on.  Calls registry.h, heap.h, superslab.h and large.h.
  */
 #include "purge/purge.h"
 

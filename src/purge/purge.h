@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * purge.h - free memory goes back to the kernel in the course of time.  Layer 7, above pool.h and large.h.
+ * purge.h - free memory goes back to the kernel in the course of time.  Layer 7, above registry.h and large.h.
  *
  * What is free goes back when nobody has used it for a while, whoever freed it and whatever the threads do that own it.
  * A pass over everything (purge.c) gives back what nobody has used since HAK_PURGE_PASSES passes ago (blocks in depots:
@@ -13,7 +13,7 @@
  *   cached mappings                       to the kernel
  *
  * The passes are made by a thread (helper.c), which there is only when enough is free, or where there can be none, by
- * threads that free.  Magazines and outboxes are their threads' own and stay; they are bounded (cache.c).
+ * threads that free.  Magazines and outboxes are their threads' own and stay; they are bounded (tcache.c).
  */
 #ifndef HAK_PURGE_H
 #define HAK_PURGE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * trim.c - gives back all that can be given back, at somebody's request or when memory is out.  Owns nothing; takes
- * one heap's lock at a time.  Calls cache.h, pool.h, purge.h, superslab.h, large.h and limit.h.
+ * one heap's lock at a time.  Calls tcache.h, registry.h, purge.h, superslab.h, large.h and limit.h.
  *
  * Other threads' magazines are out of reach; they are bounded (sizeclass_table.h).
  */

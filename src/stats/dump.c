@@ -2,7 +2,7 @@
 /*
  * dump.c - the statistics on standard error, when the process exits and when a signal comes, if asked for.  Owns the
  * signal's handler.  Never waits for a lock without end: exit may have been called, and the signal have come, where the
- * thread holds one; after some tries it reads all the same.  Calls stats.h, settings.h and os.h.
+ * thread holds one; after some tries it reads all the same.  Calls stats.h, knobs.h and os.h.
  */
 #include <signal.h>
 

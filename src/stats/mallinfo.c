@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * info.c - the statistics in glibc's forms.  Owns nothing and holds no lock while it prints.  Calls stats.h, report.h
- * and os.h.
+ * mallinfo.c - the statistics in glibc's forms.  Owns nothing and holds no lock while it prints.  Calls stats.h,
+ * misuse.h and os.h.
  */
 #include "stats/mallinfo.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stats.c - snapshots of this process.  Owns nothing; holds one lock at a time, never while it writes, and allocates
- * nothing.  Calls usage.h, init.h, large.h, meta.h, os.h, pool.h and superslab.h.
+ * snapshot.c - snapshots of this process.  Owns nothing; holds one lock at a time, never while it writes, and allocates
+ * nothing.  Calls usage.h, init.h, large.h, meta.h, os.h, registry.h and superslab.h.
  */
 #include "stats/stats.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage_print.c - a snapshot as text: for people, as JSON, and in the Prometheus text format.  Owns the tables that say
- * what each member of hakmem.h's structures is.  Allocates nothing, and writes in pieces.  Calls usage.h and report.h.
+ * what each member of hakmem.h's structures is.  Allocates nothing, and writes in pieces.  Calls usage.h and misuse.h.
  */
 #include <string.h>
 

@@ -2,7 +2,7 @@
 /*
  * walk.c - visits all live blocks.  Owns nothing.  What is live in a slab is copied with the locks held that keep the
  * slab where it is (the pool's and its heap's), and visited without; so are large blocks of a superslab and huge ones.
- * Calls pool.h, superslab.h, large.h and init.h.
+ * Calls registry.h, superslab.h, large.h and init.h.
  */
 #include <string.h>
 
