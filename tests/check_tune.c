@@ -440,15 +440,15 @@ END_TEST
 
 START_TEST(huge_cache_bounds)
 {
-    set("huge_cache=16m");
-    for (int i = 0; i < 3; i++) /* it keeps more when that is seen to be of use */
-        returnable_after_blocks_of(10 * TEST_MIB, 10 * TEST_MIB);
-    size_t much = returnable_after_blocks_of(10 * TEST_MIB, 10 * TEST_MIB);
-    ck_assert_msg(much >= 10 * TEST_MIB, "%zu bytes", much);
+    set("huge_cache=200m,keep_free=1g");
+    for (int i = 0; i < 6; i++) /* it keeps more when that is seen to be of use */
+        returnable_after_blocks_of(80 * TEST_MIB, 80 * TEST_MIB);
+    size_t much = returnable_after_blocks_of(80 * TEST_MIB, 80 * TEST_MIB);
+    ck_assert_msg(much >= 80 * TEST_MIB, "%zu bytes", much);
     set("huge_cache=0");
     size_t none = hakmem_mallinfo2().keepcost;
     ck_assert_msg(none < TEST_MIB, "%zu bytes at once", none);
-    none = returnable_after_blocks_of(10 * TEST_MIB, 10 * TEST_MIB);
+    none = returnable_after_blocks_of(80 * TEST_MIB, 80 * TEST_MIB);
     ck_assert_msg(none < TEST_MIB, "%zu bytes", none);
 }
 END_TEST

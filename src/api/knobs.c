@@ -14,6 +14,7 @@
 #include "purge/purge.h"
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
+#include "pages/stock.h"
 #include "pages/superslab.h"
 
 /* ---- the effect of a new value, beyond that it is read from now on ---- */
@@ -31,6 +32,8 @@ static void apply_huge_cache(void)
 
 static void apply_keep_free(void)
 {
+    for (unsigned i = 0; i < HAK_STOCKS; i++)
+        hak_stock_decay(&hak_stocks[i], true);
     hak_super_purge(hak_super_keep());
     hak_huge_purge(hak_super_keep());
 }

@@ -52,6 +52,7 @@
 #define HAK_SUPER_SHIFT 21
 #define HAK_SUPER ((size_t)1 << HAK_SUPER_SHIFT)
 #define HAK_SUPER_UNITS 32u
+#define HAK_SLAB_UNITS_MAX 8u /* no slab is longer */
 
 /* What two threads write often, each its own (heaps, caches), must not share this many bytes: two lines, as processors
  * fetch lines in pairs.  What is written once a slab, by whatever thread (the locks below a heap's), lies together. */

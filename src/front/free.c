@@ -56,7 +56,7 @@ static bool free_common(void *p)
     if (HAK_DEBUG || !hak_tcache_entry(cache, p, &entry))
         return false;
     if (entry == HAK_ENTRY_LARGE) {
-        hak_large_free("free", p);
+        hak_large_free(HAK_ENTRY_OWNER(cache->key), "free", p);
         return true;
     }
     return HAK_ENTRY_OWNER(entry) != 0 && HAK_LIKELY(hak_block_begins(p, entry)) &&
@@ -78,8 +78,7 @@ HAK_INLINE void free_any(const char *call, void *p, const void *caller)
             hak_huge_free(call, p);
         break;
     case HAK_CLASS_LARGE:
-    case HAK_CLASS_INSIDE:
-        hak_large_free(call, p);
+        hak_large_free(HAK_ENTRY_OWNER(hak_tcache_hot_self()->key), call, p);
         break;
     }
     if (HAK_UNLIKELY(hak_load(&hak_purge_due)))

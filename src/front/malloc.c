@@ -72,31 +72,32 @@ static void *alloc_class(unsigned class, size_t align, size_t size)
     return alloc_hard(class, align, size);
 }
 
-static void *alloc_large(size_t size, size_t align, bool *zero)
+/* Of the calling thread's heap; 0 while it has none. */
+HAK_INLINE unsigned heap_number(void)
+{
+    return HAK_ENTRY_OWNER(hak_tcache_hot_self()->key);
+}
+
+static HAK_NOINLINE void *alloc_large(size_t size, size_t align, bool *zero)
 {
     if (HAK_UNLIKELY(size > PTRDIFF_MAX || !hak_start()))
         return hak_out_of_memory();
     if (HAK_UNLIKELY(hak_knob_value(force_libc)))
         return hak_libc_malloc(align, size);
-    void *block = hak_large_alloc(size, align, zero);
+    unsigned heap = heap_number();
+    void *block = hak_large_alloc(heap, size, align, zero);
     if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
-        block = hak_large_alloc(size, align, zero);
+        block = hak_large_alloc(heap, size, align, zero);
     note_held();
     return HAK_LIKELY(block) ? block : hak_out_of_memory();
 }
 
-static HAK_NOINLINE void *alloc_big(size_t size, size_t align)
-{
-    bool zero;
-    void *block = hak_large_reuse(size, align);
-    return HAK_LIKELY(block) ? block : alloc_large(size, align, &zero);
-}
-
 void *hak_malloc_slow(size_t size)
 {
+    bool zero;
     if (HAK_LIKELY(size <= HAK_MEDIUM_MAX))
         return alloc_class(hak_class_of(size), 1, size);
-    return alloc_big(size, 1);
+    return alloc_large(size, 1, &zero);
 }
 
 void *hak_calloc_slow(size_t bytes)
@@ -107,7 +108,7 @@ void *hak_calloc_slow(size_t bytes)
     void *block = NULL;
     if (bytes <= HAK_MEDIUM_MAX)
         block = alloc_class(hak_class_of(bytes), 1, bytes);
-    else if (bytes > HAK_LARGE_MAX || !(block = hak_large_reuse(bytes, 1)))
+    else
         block = alloc_large(bytes, 1, &zero);
     if (HAK_UNLIKELY(!block) || zero || (bytes > HAK_LARGE_MAX && hak_huge_clear(block, bytes)))
         return block;
@@ -121,8 +122,9 @@ void *hak_calloc_slow(size_t bytes)
  */
 void *hak_malloc_aligned(size_t align, size_t size)
 {
+    bool zero;
     if (size > HAK_MEDIUM_MAX || align > HAK_UNIT)
-        return alloc_big(size, align);
+        return alloc_large(size, align, &zero);
     size_t multiple = hak_round_up(HAK_MAX(size, 1), align);
     void *block = hak_pop(multiple);
     return HAK_LIKELY(block) ? block : alloc_class(hak_class_of(multiple), align, size);

@@ -20,8 +20,10 @@ enum hak_rank {
     HAK_RANK_PURGE,     /* purge.c: memory that is on its way back to the kernel */
     HAK_RANK_REGISTRY,      /* pool.c: the table of all heaps and the caches that no thread has */
     HAK_RANK_HEAP,      /* one heap's slabs, depots and counts */
-    HAK_RANK_SUPER,     /* superslab.c, window.c: which units are free, and the windows */
+    HAK_RANK_STOCK,     /* stock.c: one heap's freed large blocks */
+    HAK_RANK_SUPER,     /* superslab.c: which units are free */
     HAK_RANK_HUGE,      /* huge.c: the table of huge blocks and the cache of mappings */
+    HAK_RANK_WINDOW,    /* window.c: where windows grow */
     HAK_RANK_META,      /* meta.c: memory for the allocator's own structures */
 };
 

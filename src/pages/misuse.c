@@ -103,7 +103,7 @@ void hak_misuse_inside(const char *call, const void *p)
     if (HAK_ENTRY_CLASS(hak_entry_of(p)) < HAK_CLASS_COUNT)
         block = hak_slab_block_of(slab, p, &size);
     else
-        size = slab->units * HAK_UNIT;
+        size = slab->length * HAK_UNIT;
     hak_misuse_within(call, p, block, size);
 }
 
@@ -129,7 +129,7 @@ void hak_misuse_foreign(const char *call, const void *p)
 {
     const struct hak_slab *unit = hak_unit_used(p);
     if (unit && unit->class == HAK_CLASS_LARGE && unit->back == 0 && unit->base == p)
-        hak_misuse_double_free(call, p, unit->units * HAK_UNIT);
+        hak_misuse_double_free(call, p, unit->length * HAK_UNIT);
     else if (unit)
         hak_misuse_dead(call, p);
     else

@@ -17,6 +17,7 @@
 #include "heap/registry.h"
 #include "purge/pressure.h"
 #include "purge/purge.h"
+#include "pages/stock.h"
 #include "pages/superslab.h"
 
 static void for_each_lock(void (*act)(struct hak_lock *))
@@ -26,8 +27,11 @@ static void for_each_lock(void (*act)(struct hak_lock *))
     act(&hak_registry_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         act(&hak_heap_numbered(number)->lock);
+    for (unsigned i = 0; i < HAK_STOCKS; i++)
+        act(&hak_stocks[i].lock);
     act(&hak_super_lock);
     act(&hak_huge_lock);
+    act(&hak_window_lock);
     act(&hak_meta_lock);
 }
 

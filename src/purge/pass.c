@@ -7,6 +7,7 @@
 
 #include "pages/large.h"
 #include "heap/registry.h"
+#include "pages/stock.h"
 
 /* Superslabs that one pass looks into; the next goes on where it stopped.  A heap of ten million blocks is seen in a
  * few passes, none of which takes more than about a millisecond of a processor. */
@@ -81,6 +82,8 @@ size_t hak_purge_pass(bool *round)
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         hak_heap_decay(hak_heap_numbered(number));
     size_t given = rest_slabs(round);
+    for (unsigned i = 0; i < HAK_STOCKS; i++)
+        hak_stock_decay(&hak_stocks[i], false);
     given += hak_super_decay();
     given += hak_huge_decay();
     hak_unlock(&hak_purge_lock);

@@ -35,6 +35,8 @@ size_t hak_purge_settle(size_t slack);
 
 /* Called without a lock, when hak_purge_due is set, by a function of the family; `caller` is where it returns to. */
 HAK_COLD void hak_purge_tick(const void *caller);
+/* Gives back what is more than keep_free allows, where that cannot wait for a pass. */
+void hak_purge_excess(void);
 /* The helper has to see whether it is still wanted. */
 void hak_helper_look(void);
 /* A thread, the process's main one or another, has given up its cache: the helper leaves with the last. */

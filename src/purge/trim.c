@@ -10,6 +10,7 @@
 #include "process/init.h"
 #include "pages/large.h"
 #include "pages/limit.h"
+#include "pages/stock.h"
 #include "heap/registry.h"
 #include "purge/purge.h"
 #include "knobs/knobs.h"
@@ -29,6 +30,8 @@ static size_t give_back(size_t keep, bool pages)
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         hak_heap_drain(hak_heap_numbered(number));
     size_t given = pages ? hak_purge_pages() : 0;
+    for (unsigned i = 0; i < HAK_STOCKS; i++)
+        hak_stock_decay(&hak_stocks[i], true);
     given += hak_super_purge(keep) + hak_huge_purge(keep);
     hak_unlock(&hak_purge_lock);
     return given;
@@ -53,6 +56,16 @@ void hak_shed(void)
         hak_super_shed(rise - given);
     hak_unlock(&hak_purge_lock);
     errno = saved;
+}
+
+/* Of two threads that come at once, one does it for both. */
+void hak_purge_excess(void)
+{
+    if (!hak_lock_try(&hak_purge_lock))
+        return;
+    hak_store(&hak_super_excess, 0);
+    hak_super_purge(hak_super_keep());
+    hak_unlock(&hak_purge_lock);
 }
 
 size_t hak_reclaim(void)

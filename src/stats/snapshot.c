@@ -84,6 +84,7 @@ static bool read_counts(struct hak_counts *counts, enum hak_patience patience)
     };
     for (unsigned kind = 0; kind < HAK_OS_KINDS; kind++)
         counts->calls[kind] = hak_load(&hak_os_counts.calls[kind]);
+    counts->stocks = hak_stock_count(hak_stocks);
     bool locked = lock_for(&hak_super_lock, patience);
     counts->super = *hak_super_counts_at();
     if (locked)

@@ -154,8 +154,8 @@ void hak_usage_heap(const struct hak_usage *usage, struct hakmem_stats_heap *sta
 void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage, struct hakmem_stats *stats)
 {
     const struct hak_counts *counts = &view->counts;
-    size_t large_blocks = counts->super.large_spans - counts->super.kept_spans;
-    size_t large_bytes = counts->super.large_bytes - counts->super.kept_bytes;
+    size_t large_blocks = counts->super.large_spans - counts->stocks.spans;
+    size_t large_bytes = counts->super.large_bytes - counts->stocks.bytes;
     size_t huge_blocks = counts->huge.blocks - (counts->huge.front > 0);
     size_t huge_bytes = counts->huge.bytes - counts->huge.front;
     struct hakmem_stats_heap small;
@@ -186,8 +186,8 @@ void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage,
         .waste_bytes = small.waste_bytes,
         .superslabs = counts->super.mapped / HAK_SUPER,
         .superslab_bytes = counts->super.mapped,
-        .unit_bytes = counts->super.free + counts->super.kept_bytes,
-        .dirty_bytes = hak_super_idle(&counts->super),
+        .unit_bytes = counts->super.free + counts->stocks.bytes,
+        .dirty_bytes = hak_super_idle(&counts->super) + counts->stocks.bytes,
         .cached_bytes = hak_huge_idle(&counts->huge) + counts->huge.stuck,
         .own_bytes = counts->own_bytes,
         .mapped_bytes = counts->mapped,

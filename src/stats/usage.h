@@ -15,12 +15,14 @@
 #include "hakmem.h"
 #include "pages/large.h"
 #include "heap/registry.h"
+#include "pages/stock.h"
 #include "pages/superslab.h"
 
 /* All that is known but not of a heap. */
 struct hak_counts {
     struct hak_super_counts super;
     struct hak_huge_counts huge;
+    struct hak_stock_counts stocks;
     size_t own_bytes, mapped, mapped_peak, want_huge, resident;
     size_t calls[8]; /* by enum hak_os_kind */
 };

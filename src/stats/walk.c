@@ -108,7 +108,9 @@ static void walk_slab(struct walk *walk, struct hak_window *window, char *unit)
 static size_t large_at(struct hak_window *window, char *unit)
 {
     hak_lock(&hak_super_lock);
-    size_t size = hak_load(hak_entry_at(window, unit)) == HAK_ENTRY_LARGE ? hak_slab_of(unit)->units * HAK_UNIT : 0;
+    const struct hak_slab *run = hak_slab_of(unit);
+    bool live = hak_load(hak_entry_at(window, unit)) == HAK_ENTRY_LARGE && hak_load(&run->state) == HAK_LARGE_LIVE;
+    size_t size = live ? run->length * HAK_UNIT : 0;
     hak_unlock(&hak_super_lock);
     return size;
 }

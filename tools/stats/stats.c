@@ -205,11 +205,14 @@ static void copy_counts(struct process *process)
 {
     struct hak_counts *counts = &process->view.counts;
     struct hak_os_counts os;
+    struct hak_stock stocks[HAK_STOCKS];
     unsigned long pages = 0;
     if (!copy_stable(process->pid, &counts->super, process->root.super, sizeof counts->super) ||
         !copy_stable(process->pid, &counts->huge, process->root.huge, sizeof counts->huge) ||
-        !copy_stable(process->pid, &os, process->root.os, sizeof os))
+        !copy_stable(process->pid, &os, process->root.os, sizeof os) ||
+        !copy(process->pid, stocks, process->root.stocks, sizeof stocks))
         die(1, "process %d has ended", (int)process->pid);
+    counts->stocks = hak_stock_count(stocks);
     counts->own_bytes = number_at(process, process->root.own_bytes);
     counts->mapped = hak_load(&os.mapped);
     counts->mapped_peak = hak_load(&os.mapped_peak);
