@@ -166,7 +166,7 @@ START_TEST(test_random_use)
         else if (used_count)
             give(draw(used_count));
         if (step % 500 == 0)
-            pass(1 + (unsigned)draw(HAK_PURGE_PASSES));
+            pass(1 + (unsigned)draw(HAK_AGE_DUE));
         if (step % 100 == 0)
             check();
     }

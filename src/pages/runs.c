@@ -67,7 +67,7 @@ static enum hak_run_kind unit_kind(const struct hak_slab *unit)
 
 static struct hak_slab **age_list(struct hak_runs *runs, uint32_t oldest)
 {
-    return runs->epoch - oldest < HAK_PURGE_PASSES ? &runs->by_age[oldest % HAK_PURGE_PASSES] : &runs->due;
+    return runs->epoch - oldest < HAK_AGE_DUE ? &runs->by_age[oldest % HAK_AGE_DUE] : &runs->due;
 }
 
 static void age_remove(struct hak_runs *runs, struct hak_slab *first)
@@ -346,10 +346,10 @@ bool hak_runs_find(const struct hak_runs *runs, size_t units, size_t align, stru
 
 /* ---- ages ---- */
 
-/* Runs of the epoch that is HAK_PURGE_PASSES ago by now are due: their list goes in front of `due`. */
+/* Runs of the epoch that is HAK_AGE_DUE ago by now are due: their list goes in front of `due`. */
 void hak_runs_pass(struct hak_runs *runs)
 {
-    struct hak_slab **list = &runs->by_age[++runs->epoch % HAK_PURGE_PASSES], *last = *list;
+    struct hak_slab **list = &runs->by_age[++runs->epoch % HAK_AGE_DUE], *last = *list;
     if (!last)
         return;
     while (last->run.older_next)
@@ -363,10 +363,10 @@ void hak_runs_pass(struct hak_runs *runs)
 
 struct hak_slab *hak_runs_oldest(const struct hak_runs *runs, unsigned age)
 {
-    if (runs->due || age >= HAK_PURGE_PASSES)
+    if (runs->due || age >= HAK_AGE_DUE)
         return runs->due;
-    for (unsigned back = HAK_PURGE_PASSES - 1;; back--) {
-        struct hak_slab *run = runs->by_age[(runs->epoch - back) % HAK_PURGE_PASSES];
+    for (unsigned back = HAK_AGE_DUE - 1;; back--) {
+        struct hak_slab *run = runs->by_age[(runs->epoch - back) % HAK_AGE_DUE];
         if (run || back == age)
             return run;
     }
@@ -401,8 +401,8 @@ void hak_runs_verify(const struct hak_runs *runs, size_t *free, size_t *dirty)
                 units[kind] += run->run.length;
             }
         }
-    for (unsigned i = 0; i <= HAK_PURGE_PASSES; i++)
-        for (const struct hak_slab *run = i < HAK_PURGE_PASSES ? runs->by_age[i] : runs->due; run;
+    for (unsigned i = 0; i <= HAK_AGE_DUE; i++)
+        for (const struct hak_slab *run = i < HAK_AGE_DUE ? runs->by_age[i] : runs->due; run;
              run = run->run.older_next)
             aged += run->run.length;
     HAK_REQUIRE(aged == units[HAK_RUN_DIRTY]);

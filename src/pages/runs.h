@@ -20,14 +20,16 @@
 #include "pages/window.h"
 
 #define HAK_RUN_BINS 256u
+/* Passes since a unit was freed, after which it is due: so many have seen it free, and the next gives it back. */
+#define HAK_AGE_DUE (HAK_PURGE_PASSES + 1)
 
 enum hak_run_kind { HAK_RUN_CLEAN, HAK_RUN_DIRTY, HAK_RUN_KINDS };
 
 struct hak_runs {
     struct hak_slab *bins[HAK_RUN_KINDS][HAK_RUN_BINS]; /* first units */
     uint64_t present[HAK_RUN_KINDS][HAK_RUN_BINS / 64]; /* bit n: bin n is not empty */
-    /* Dirty runs by the age of their oldest unit: by_age[epoch % HAK_PURGE_PASSES], and what is older in `due`. */
-    struct hak_slab *by_age[HAK_PURGE_PASSES];
+    /* Dirty runs by the age of their oldest unit: by_age[epoch % HAK_AGE_DUE], and what is older in `due`. */
+    struct hak_slab *by_age[HAK_AGE_DUE];
     struct hak_slab *due;
     uint32_t epoch; /* passes so far, from HAK_EPOCH_FIRST on */
 };

@@ -206,10 +206,14 @@ static bool remap_one(void)
     return false;
 }
 
-/* Maps superslabs, so many if that is possible at once.  The lock is released meanwhile. */
+/* Maps superslabs, so many if that is possible at once: first those that were given up, or the addresses would be used
+ * up.  The lock is released meanwhile. */
 static bool grow(size_t supers)
 {
-    if (supers == 1 && unmapped && remap_one())
+    size_t remapped = 0;
+    while (remapped < supers && unmapped && remap_one())
+        remapped++;
+    if (remapped)
         return true;
     hak_unlock(&hak_super_lock);
     struct hak_super *chain = hak_window_grow(supers), *last = chain;
@@ -227,7 +231,7 @@ static bool find_or_grow(size_t units, size_t align, struct hak_place *place, st
 {
     size_t supers = (units + align - 1 + HAK_SUPER_UNITS - 1) / HAK_SUPER_UNITS;
     /* A chunk at a time, and places that others have are passed over. */
-    size_t tries = supers / HAK_CHUNK_SUPERS * 2 + 4;
+    size_t tries = supers / HAK_CHUNK_SUPERS * 2 + (unmapped ? 12 : 4);
     while (!hak_runs_find(&runs, units, align, place, run))
         if (!tries-- || !grow(HAK_MIN(supers, HAK_CHUNK_SUPERS)))
             return hak_runs_find(&runs, units, align, place, run);
@@ -574,9 +578,7 @@ static size_t purge_oldest(unsigned age, size_t bytes)
     return given;
 }
 
-/* Gives up superslabs that are free and clean, with their addresses, until `keep` bytes are free.  Others of the process
- * may have the addresses then. */
-static size_t unmap_free(size_t keep)
+size_t hak_super_unmap(size_t keep)
 {
     size_t given = 0;
     struct hak_place place;
@@ -608,7 +610,7 @@ size_t hak_super_purge(size_t keep)
     size_t excess = counts.free_dirty > keep ? counts.free_dirty - keep : 0;
     hak_unlock(&hak_super_lock);
     size_t given = purge_oldest(0, hak_round_up(excess, HAK_UNIT));
-    return addresses_are_scarce ? given + unmap_free(keep) : given;
+    return addresses_are_scarce ? given + hak_super_unmap(keep) : given;
 }
 
 void hak_super_shed(size_t bytes)
@@ -621,7 +623,7 @@ size_t hak_super_decay(void)
     hak_lock(&hak_super_lock);
     hak_runs_pass(&runs);
     hak_unlock(&hak_super_lock);
-    return purge_oldest(HAK_PURGE_PASSES, SIZE_MAX);
+    return purge_oldest(HAK_AGE_DUE, SIZE_MAX);
 }
 
 /* ---- figures ---- */

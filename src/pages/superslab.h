@@ -60,6 +60,9 @@ struct hak_slab *hak_span_around(const void *p);
 /* Gives the memory of free units back to the kernel, the oldest first, but for `keep` bytes, and where addresses are
  * scarce those of superslabs that are wholly free; returns the bytes.  Under HAK_RANK_PURGE. */
 size_t hak_super_purge(size_t keep);
+/* Gives up superslabs that are free and clean, with their addresses, until `keep` bytes are free; returns the bytes.
+ * Others of the process may have the addresses then.  Under HAK_RANK_PURGE. */
+size_t hak_super_unmap(size_t keep);
 /* Gives back up to `bytes` of what has been free since the last pass or longer.  Under HAK_RANK_PURGE. */
 void hak_super_shed(size_t bytes);
 /* One pass: gives back what has been free for HAK_PURGE_PASSES passes; returns the bytes.  Under HAK_RANK_PURGE. */

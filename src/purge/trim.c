@@ -33,6 +33,7 @@ static size_t give_back(size_t keep, bool pages)
     for (unsigned i = 0; i < HAK_STOCKS; i++)
         hak_stock_decay(&hak_stocks[i], true);
     given += hak_super_purge(keep) + hak_huge_purge(keep);
+    given += hak_super_unmap(keep);
     hak_unlock(&hak_purge_lock);
     return given;
 }
