@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "suite.h"
-
+#include "pages/large.h"
 #include "stats/verify.h"
+#include "suite.h"
 
 /* Whether two figures differ by no more than 3 % and a little. */
 static int about(size_t a, size_t b)
@@ -45,7 +45,7 @@ static void empty(size_t count)
 static const struct kind {
     size_t size, count;
 } kinds[] = {{16, 300000}, {48, 200000}, {100, 200000}, {1000, 40000}, {5000, 8000}, {32768, 1000},
-             {100000, 400}, {200000, 200}, {1000000, 50}, {1200000, 40}, {9000000, 10}};
+             {100000, 400}, {200000, 200}, {1000000, 50}, {1200000, 40}, {9000000, 10}, {80000000, 2}};
 
 /* What is live is counted as live, what is free as free, and all of it adds up. */
 START_TEST(test_mallinfo2)
@@ -57,7 +57,7 @@ START_TEST(test_mallinfo2)
     struct mallinfo2 full = hakmem_mallinfo2();
     size_t live = full.uordblks - before.uordblks + full.hblkhd - before.hblkhd;
     NEED(about(live, usable), "%zu bytes live, mallinfo2 says %zu", usable, live);
-    if (size > TEST_MIB)
+    if (size > HAK_LARGE_MAX)
         NEED(full.hblks - before.hblks == count && about(full.hblkhd - before.hblkhd, usable),
              "%zu huge blocks of %zu bytes", full.hblks - before.hblks, full.hblkhd - before.hblkhd);
     else
