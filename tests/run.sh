@@ -45,7 +45,7 @@ case " $HAK_CPPFLAGS " in
     ;;
 esac
 
-# ---- Programs that it is nothing for ----------------------------------------------------------------------------------
+# ---- Programs that it is nothing for ---------------------------------------------------------------------------------
 # script NAME FIRST-LINE
 script()
 {
@@ -93,9 +93,11 @@ if [ -x "$loader" ]; then
     says 3 "nor of the dynamic loader" "" "$hakmem" run "$loader" "$scratch/shared"
 fi
 # A program of 84 bytes for 32-bit x86: _exit(0).  Whether it can be run is the kernel's affair.
-printf '\177ELF\001\001\001\0\0\0\0\0\0\0\0\0\002\0\003\0\001\0\0\0\124\200\004\010\064\0\0\0\0\0\0\0\0\0\0\0' >"$scratch/32"
-printf '\064\0\040\0\001\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0\0\200\004\010\0\200\004\010\135\0\0\0\135\0\0\0' >>"$scratch/32"
-printf '\005\0\0\0\0\020\0\0\270\001\0\0\0\061\333\315\200' >>"$scratch/32"
+{
+    printf '\177ELF\001\001\001\0\0\0\0\0\0\0\0\0\002\0\003\0\001\0\0\0\124\200\004\010\064\0\0\0\0\0\0\0\0\0\0\0'
+    printf '\064\0\040\0\001\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0\0\200\004\010\0\200\004\010\135\0\0\0\135\0\0\0'
+    printf '\005\0\0\0\0\020\0\0\270\001\0\0\0\061\333\315\200'
+} >"$scratch/32"
 chmod +x "$scratch/32"
 limited 60 "$hakmem" run "$scratch/32" >"$scratch/out" 2>"$scratch/err"
 [ "$(head -n 1 "$scratch/err")" = \

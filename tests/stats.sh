@@ -85,7 +85,7 @@ ok $? "hakmem stats --help"
 "$command" --version | grep -q libhakmem
 ok $? "hakmem stats --version"
 
-# ---- a process that is not to be trusted ------------------------------------------------------------------------------
+# ---- a process that is not to be trusted -----------------------------------------------------------------------------
 # hostile WHAT STATUS PATTERN: what is said of a process whose structures are so, with little memory and in little time.
 hostile()
 {
@@ -107,7 +107,8 @@ hostile()
     if grep -q 'not permitted' "$scratch/error"; then
         skip "hostile: $1" "the memory of other processes must not be read here"
     else
-        [ $status -eq "$2" ] && [ "$(wc -l <"$scratch/error")" -le 1 ] && grep -q "$3" "$scratch/out" "$scratch/error" &&
+        [ $status -eq "$2" ] && [ "$(wc -l <"$scratch/error")" -le 1 ] &&
+            grep -q "$3" "$scratch/out" "$scratch/error" &&
             ! LC_ALL=C grep -q '[^ -~]' "$scratch/out" "$scratch/error"
         ok $? "hostile: $1: exit status $status"
         note "$scratch/error"

@@ -339,7 +339,7 @@ static enum copied copy_heap(struct process *process, const struct hak_heap *at,
         return CHANGED;
     const struct hak_thread *thread = to->heap.threads_list, *earlier = NULL;
     while (thread) {
-        /* Brent's way to find a ring: each thread is compared with one that stands still for twice as long each time. */
+        /* Brent's way to find a ring: each thread is compared with one that is kept twice as long each time. */
         if (thread == earlier)
             return ENDLESS;
         if ((to->count & (to->count - 1)) == 0)
