@@ -17,6 +17,7 @@ import gdb.printing
 
 UNIT_SHIFT = 16  # HAK_UNIT_SHIFT in base.h
 CLASS_LARGE = 0x7E  # in window.h, like these
+MOST = 1 << 20  # on one list, or in one array, that the process tells the length of
 ENTRY_NONE, ENTRY_LARGE, ENTRY_INSIDE = 0, CLASS_LARGE * 32, 0x7D * 32
 
 
@@ -56,10 +57,20 @@ def many(number, noun):
 
 
 def linked(pointer, member):
-    """What is on a list that ends with NULL."""
+    """What is on a list that ends with NULL; in a damaged process it may not."""
+    seen = set()
     while int(pointer):
+        if int(pointer) in seen or len(seen) == MOST:
+            raise gdb.GdbError(f"a list by {member} has no end: the memory of the process is damaged")
+        seen.add(int(pointer))
         yield pointer.dereference()
         pointer = pointer[member]
+
+
+def first(count, array, most=None):
+    """The first elements of an array, no more than it has, or than `most` of what a pointer leads to."""
+    room = length(array) if most is None else most
+    return (array[i] for i in range(min(int(count), room)))
 
 
 def bits_set(words):
@@ -118,7 +129,8 @@ def magazines(thread):
     word = thread["slots"][0].type.sizeof
     for number in range(length(thread["cache"]["mags"])):
         base = slots + int(classes[number]["mag_offset"]) * word
-        yield number, base + word, (int(thread["cache"]["mags"][number]["top"]) - base) // word
+        held = (int(thread["cache"]["mags"][number]["top"]) - base) // word
+        yield number, base + word, held if 0 <= held <= length(thread["slots"]) else 0
 
 
 def thread_in_words(thread):
@@ -161,7 +173,8 @@ def printers():
 # ---- Addresses ------------------------------------------------------------------------------------------------------
 def heaps(library):
     table = library.static("hak_heap_numbered", "heaps")
-    for number in range(1, int(library.static("hak_heap_numbered", "heap_count")) + 1):
+    count = int(library.static("hak_heap_numbered", "heap_count"))
+    for number in range(1, min(count, length(table) - 1) + 1):
         yield table[number].dereference()
 
 
@@ -172,7 +185,7 @@ def where_it_waits(library, slab, index, block):
     for heap in heaps(library):
         if int(heap["number"]) == int(slab["owner"]):
             depot = heap["depots"][int(slab["class"])]
-            if any(int(depot["blocks"][i]) == block for i in range(int(depot["count"]))):
+            if any(int(one) == block for one in first(depot["count"], depot["blocks"], MOST)):
                 return f"free in the depot of heap {int(heap['number'])}"
         for thread in linked(heap["threads_list"], "next_of_heap"):
             for number, base, held in magazines(thread):
@@ -181,7 +194,7 @@ def where_it_waits(library, slab, index, block):
                     if any(int(slots[i]) == block for i in range(held)):
                         return f"free in the magazine of a thread with heap {int(heap['number'])}"
             outbox = thread["outbox"]
-            if any(int(outbox["blocks"][i]) == block for i in range(int(outbox["count"]))):
+            if any(int(one) == block for one in first(outbox["count"], outbox["blocks"])):
                 return f"free in the outbox of a thread with heap {int(heap['number'])}"
     return None
 
@@ -203,11 +216,11 @@ def block_in_slab(library, slab, address):
 def huge_block(library, address):
     table, cache = (library.static("hak_huge_alloc", name) for name in ("table", "cache"))
     front = library.static("hak_huge_alloc", "front")  # freed, but in the table still
-    for i in range(int(library.static("hak_huge_alloc", "table_size"))):
-        at, size = int(table[i]["at"]), int(table[i]["size"])
+    for mapping in first(library.static("hak_huge_alloc", "table_size"), table, MOST):
+        at, size = int(mapping["at"]), int(mapping["size"])
         if at and at != int(front["at"]) and at <= address < at + size:
             return f"{within(address, at)}a huge block of {size} bytes at {at:#x}, live"
-    for kept in [front] + [cache[i] for i in range(int(library.static("hak_huge_alloc", "cache_used")))]:
+    for kept in [front, *first(library.static("hak_huge_alloc", "cache_used"), cache)]:
         at, size = int(kept["at"]), int(kept["size"])
         if at and at <= address < at + size:
             return f"{address:#x} is in a freed mapping of {size} bytes that is kept at {at:#x}"
