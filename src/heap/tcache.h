@@ -72,10 +72,11 @@ struct hak_tcache {
     struct hak_tcache *next_free;
     const void *tls; /* the owner's hak_tls, which tells threads apart */
     uint32_t process, thread; /* the owner's numbers, by which pool.c notices that it has ended unseen */
+    uint32_t owners;          /* how many threads have had it so far */
     struct hak_tcache *next_made;
     enum hak_tcache_state state;
     /* Under HAK_RANK_REGISTRY and the heap's lock: the list of those with the same heap. */
-    struct hak_tcache *next_of_heap;
+    struct hak_tcache *next_of_heap, *prev_of_heap;
 };
 
 #pragma GCC visibility push(hidden)
