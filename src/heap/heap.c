@@ -258,6 +258,13 @@ static void store_large(struct hak_heap *heap, unsigned class, void *block)
         put(heap, class, &block, 1);
 }
 
+/* Whether a single block is the very one that came last: then it was freed twice in a row, by a thread whose magazine
+ * has no room to tell so. */
+static bool on_top(const struct hak_depot *depot, void *const *blocks, unsigned count)
+{
+    return count == 1 && depot->count && depot->blocks[depot->count - 1] == blocks[0];
+}
+
 /* Free blocks of one class: into the depot if it has room, else into their slabs. */
 static void store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
@@ -266,6 +273,8 @@ static void store(struct hak_heap *heap, unsigned class, void *const *blocks, un
     else if (HAK_UNLIKELY(!shares_budget(class)))
         for (unsigned i = 0; i < count; i++)
             store_large(heap, class, blocks[i]);
+    else if (HAK_UNLIKELY(on_top(&heap->depots[class], blocks, count)))
+        hak_misuse_double_free("free", blocks[0], size_of(class));
     else if (HAK_LIKELY(depot_has_room(heap, class, count)))
         depot_push(heap, class, blocks, count);
     else
