@@ -406,6 +406,8 @@ int main(int argc, char **argv)
     process.view.process = (unsigned)process.pid;
     find_root(&process);
     take_snapshot(&process);
+    process.view.room_heaps = process.view.heaps;
+    process.view.room = need(calloc(process.view.heaps + 1, sizeof *process.view.room));
     hak_usage_print(&process.view, format, print, NULL);
     if (fflush(stdout) || ferror(stdout))
         die(1, "cannot write: %s", strerror(errno));
