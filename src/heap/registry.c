@@ -24,11 +24,12 @@
 struct hak_lock hak_registry_lock = HAK_LOCK_INIT(HAK_RANK_REGISTRY);
 struct hak_heap *hak_orphan_heap;
 
-/* Magazines that are empty and full at once. */
-static void *no_slot;
-#define NONE_1 {&no_slot, &no_slot, 0, 0, 0, 0}
+/* Magazines that are empty and full at once.  Nobody writes there, and nobody can: all threads begin with it. */
+static void *const no_slot;
+#define NO_SLOT ((void **)(uintptr_t)&no_slot)
+#define NONE_1 {NO_SLOT, NO_SLOT, 0, 0, 0, 0}
 #define NONE_8 NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1
-struct hak_tcache_hot hak_tcache_none HAK_ALIGNED(HAK_LINE) = {
+const struct hak_tcache_hot hak_tcache_none HAK_ALIGNED(HAK_LINE) = {
     .mags = {NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8},
     .key = UINT32_MAX,
 };

@@ -82,7 +82,7 @@ struct hak_tcache {
 
 #pragma GCC visibility push(hidden)
 /* Every thread's cache until it has one: magazines that are empty and full at once, and a key that matches nothing. */
-extern struct hak_tcache_hot hak_tcache_none;
+extern const struct hak_tcache_hot hak_tcache_none;
 
 /* The magazine is empty: fills it and returns a block; NULL when memory is out. */
 void *hak_tcache_refill(struct hak_tcache *thread, unsigned class);
