@@ -362,6 +362,45 @@ START_TEST(magazine_budget_total_bounds)
 }
 END_TEST
 
+/* Many threads that have used each size, some of them freed by another thread, and sleep. */
+enum { SLEEPERS = 96 };
+static pthread_barrier_t used, seen;
+
+static void *use_each_size(void *unused)
+{
+    for (int round = 0; round < 4; round++)
+        for (size_t size = 16; size <= 128 * TEST_KIB; size += size / 8 > 16 ? size / 8 : 16) {
+            void *some[8];
+            for (int i = 0; i < 8; i++)
+                NEED(some[i] = hakmem_malloc(size), "malloc(%zu)", size);
+            for (int i = 0; i < 8; i++)
+                hakmem_free(some[i]);
+        }
+    pthread_barrier_wait(&used);
+    pthread_barrier_wait(&seen);
+    return unused;
+}
+
+/* What idle threads hold is within the budget of all, or their least shares of it. */
+START_TEST(idle_threads_hold_little)
+{
+    static pthread_t threads[SLEEPERS];
+    struct hakmem_stats stats;
+    set("magazine_budget_total=4m");
+    pthread_barrier_init(&used, NULL, SLEEPERS + 1);
+    pthread_barrier_init(&seen, NULL, SLEEPERS + 1);
+    for (size_t i = 0; i < SLEEPERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, use_each_size, NULL), 0);
+    pthread_barrier_wait(&used);
+    hakmem_stats_get(&stats, sizeof stats);
+    pthread_barrier_wait(&seen);
+    for (size_t i = 0; i < SLEEPERS; i++)
+        pthread_join(threads[i], NULL);
+    /* Those that came first had larger shares. */
+    ck_assert_msg(stats.magazine_bytes < 2 * SLEEPERS * 128 * TEST_KIB, "%zu bytes in magazines", stats.magazine_bytes);
+}
+END_TEST
+
 START_TEST(depot_budget_bounds)
 {
     set("magazine_budget=0,depot_budget=100k");
@@ -473,6 +512,7 @@ int main(void)
         tcase_add_test(effects, threads_set_at_once);
         tcase_add_test(effects, magazine_budget_bounds);
         tcase_add_test(effects, magazine_budget_total_bounds);
+        tcase_add_test(effects, idle_threads_hold_little);
         tcase_add_test(effects, depot_budget_bounds);
         tcase_add_test(effects, depot_keeps_few_large_blocks);
         tcase_add_test(effects, depots_keep_few_large_blocks_in_all);

@@ -45,7 +45,7 @@ static struct hak_tcache *attach(void)
     struct hak_tcache *thread = hak_registry_acquire();
     if (!thread)
         return NULL;
-    hak_tls.delta = (char *)&thread->cache - (char *)&hak_tcache_none;
+    hak_tls.delta = (const char *)&thread->cache - (const char *)&hak_tcache_none;
     hak_tls.state = HAK_THREAD_ATTACHED;
     /* These two may allocate, from the cache that there is now. */
     if (pthread_setspecific(key, thread)) {

@@ -392,6 +392,8 @@ static void copy_heaps(struct process *process)
         process->heaps = stats_need(realloc(process->heaps, count * sizeof *process->heaps));
         memset(process->heaps + process->view.heaps, 0, (count - process->view.heaps) * sizeof *process->heaps);
         process->view.heaps = count;
+        process->view.room_heaps = count;
+        process->view.room = stats_need(realloc(process->view.room, count * sizeof *process->view.room));
     }
     for (uint32_t i = 0; i < process->view.heaps; i++) {
         const struct hak_heap *at = NULL;

@@ -54,7 +54,7 @@ static void print_parts(const struct hakmem_stats *total)
 {
     puts("\nlive");
     print_part(total->small_bytes, total->small_blocks, "blocks of up to 128 KiB");
-    print_part(total->large_bytes, total->large_blocks, "blocks of up to 1 MiB");
+    print_part(total->large_bytes, total->large_blocks, "blocks of up to 64 MiB");
     print_part(total->huge_bytes, total->huge_blocks, "larger blocks");
     puts("\nfree");
     print_part(total->magazine_bytes, total->magazine_blocks, "blocks in threads' magazines");
@@ -63,7 +63,7 @@ static void print_parts(const struct hakmem_stats *total)
     print_part(total->free_bytes, total->free_blocks, "blocks in slabs");
     print_part(total->waste_bytes, 0, "ends of slabs that no block fits in");
     print_part(total->dirty_bytes, 0, "units of superslabs that hold memory");
-    print_part(total->cached_bytes, 0, "freed blocks above 1 MiB");
+    print_part(total->cached_bytes, 0, "freed blocks above 64 MiB");
 }
 
 static void print_classes(const struct hak_usage *usage)
@@ -86,14 +86,12 @@ static void print_heaps(struct hak_view *view)
     puts("\nby heap, MiB");
     printf("%9s%9s%11s%11s%10s%10s%10s%11s%18s\n", "heap", "threads", "live", "magazines", "depots", "outboxes",
            "in slabs", "slabs", "from other heaps");
-    for (uint32_t number = 1; number <= view->heaps; number++) {
-        struct hak_usage usage;
-        struct hakmem_stats_heap one;
-        hak_usage_collect(view, number, &usage);
-        hak_usage_heap(&usage, &one);
-        printf("%9u%9zu%11.1f%11.1f%10.1f%10.1f%10.1f%11.1f%18zu\n", number - 1, one.threads, mib(one.live_bytes),
-               mib(one.magazine_bytes), mib(one.depot_bytes), mib(one.outbox_bytes), mib(one.free_bytes),
-               mib(one.slab_bytes), one.remote_frees);
+    hak_usage_heaps(view, 1, view->heaps, view->room);
+    for (uint32_t i = 0; i < view->heaps; i++) {
+        const struct hakmem_stats_heap *one = &view->room[i];
+        printf("%9u%9zu%11.1f%11.1f%10.1f%10.1f%10.1f%11.1f%18zu\n", i, one->threads, mib(one->live_bytes),
+               mib(one->magazine_bytes), mib(one->depot_bytes), mib(one->outbox_bytes), mib(one->free_bytes),
+               mib(one->slab_bytes), one->remote_frees);
     }
 }
 
