@@ -22,6 +22,7 @@ static void apply_depot_budget(void)
 {
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         hak_heap_drain(hak_heap_numbered(number));
+    hak_misuse_report();
 }
 
 static void apply_huge_cache(void)

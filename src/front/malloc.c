@@ -10,6 +10,7 @@
 #include "front/fast.h"
 #include "process/init.h"
 #include "pages/large.h"
+#include "pages/misuse.h"
 #include "os/libc_malloc.h"
 #include "heap/registry.h"
 #include "purge/pressure.h"
@@ -21,9 +22,10 @@ void *hak_out_of_memory(void)
     return NULL;
 }
 
-/* After more may have been taken from the kernel. */
-static void note_held(void)
+/* The end of each call that may have taken more from the kernel, without a lock. */
+void hak_allocation_ends(void)
 {
+    hak_misuse_report();
     if (HAK_UNLIKELY(hak_load(&hak_limit_rise) >= HAK_SHED_FROM))
         hak_shed();
     if (HAK_UNLIKELY(hak_load(&hak_limit_pressed)))
@@ -51,12 +53,13 @@ static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
         if (!block && hak_ready())
             hak_heap_get(hak_orphan_heap, class, &block, 1);
         if (HAK_LIKELY(block)) {
-            note_held();
+            hak_allocation_ends();
             return hak_live_bits_allocated(block);
         }
         if (!hak_ready() || hak_reclaim() == 0)
             break;
     }
+    hak_misuse_report();
     return hak_out_of_memory();
 }
 
@@ -65,7 +68,7 @@ static void *alloc_class(unsigned class, size_t align, size_t size)
     if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED)) {
         void *block = alloc_from((struct hak_tcache *)hak_tcache_hot_self(), class);
         if (HAK_LIKELY(block)) {
-            note_held();
+            hak_allocation_ends();
             return hak_live_bits_allocated(block);
         }
     }
@@ -81,7 +84,7 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
     void *block = hak_large_alloc(size, align, zero);
     if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
         block = hak_large_alloc(size, align, zero);
-    note_held();
+    hak_allocation_ends();
     return HAK_LIKELY(block) ? block : hak_out_of_memory();
 }
 

@@ -9,6 +9,7 @@
 #include "front/fast.h"
 #include "pages/large.h"
 #include "os/libc_malloc.h"
+#include "pages/misuse.h"
 #include "pages/limit.h"
 
 enum kind { SMALL, LARGE, HUGE, LIBCS, NONE };
@@ -54,7 +55,9 @@ size_t hak_usable_size(const char *call, void *p)
     size_t usable;
     if (!p)
         return 0;
-    return HAK_LIKELY(kind_of(call, p, &usable) != NONE) ? usable : 0;
+    bool is_block = kind_of(call, p, &usable) != NONE;
+    hak_misuse_report();
+    return HAK_LIKELY(is_block) ? usable : 0;
 }
 
 /* The common case by itself: a small block of the thread's own heap that is left where it is. */
@@ -110,6 +113,7 @@ static HAK_NOINLINE void *resize(void *p, size_t size)
     case LIBCS:
         return hak_libc_realloc(p, size);
     case NONE:
+        hak_misuse_report();
         errno = EINVAL;
         return NULL;
     }

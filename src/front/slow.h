@@ -18,6 +18,8 @@ HAK_INLINE bool hak_keeps_in_place(size_t usable, size_t size)
 #pragma GCC visibility push(hidden)
 /* NULL, with errno set to ENOMEM. */
 HAK_COLD void *hak_out_of_memory(void);
+/* The limits and whoever waits for them learn what was taken from the kernel, and misuse that was found is reported. */
+void hak_allocation_ends(void);
 
 HAK_NOINLINE void *hak_malloc_slow(size_t size);
 HAK_NOINLINE void *hak_calloc_slow(size_t bytes);

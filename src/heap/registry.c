@@ -15,6 +15,7 @@
 
 #include "pages/meta.h"
 #include "os/os.h"
+#include "pages/misuse.h"
 #include "knobs/knobs.h"
 
 #define HEAPS_MAX 16384u
@@ -215,6 +216,7 @@ void hak_registry_reclaim(void)
     hak_lock(&hak_registry_lock);
     reclaim(caches_made);
     hak_unlock(&hak_registry_lock);
+    hak_misuse_report();
 }
 
 static void set_owner(struct hak_tcache *thread)
@@ -262,10 +264,15 @@ void hak_registry_release(struct hak_tcache *thread)
     hak_unlock(&hak_registry_lock);
 }
 
-void hak_registry_orphan_all(struct hak_tcache *mine)
+void hak_registry_in_process(struct hak_tcache *mine)
 {
     if (mine)
         set_owner(mine);
+}
+
+void hak_registry_orphan_all(struct hak_tcache *mine)
+{
+    hak_registry_in_process(mine);
     for (uint32_t number = 2; number <= hak_heap_count(); number++)
         for (struct hak_tcache *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
             if (thread != mine && thread->state == HAK_TCACHE_BOUND)

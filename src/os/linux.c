@@ -360,6 +360,11 @@ unsigned hak_os_cpus(void)
     return HAK_MAX(cpus, 1);
 }
 
+const char *hak_os_program(void)
+{
+    return program_invocation_short_name ? program_invocation_short_name : "?";
+}
+
 uint32_t hak_os_pid(void)
 {
     return (uint32_t)call(SYS_getpid, 0, 0, 0, 0, 0, 0);

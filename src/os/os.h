@@ -64,6 +64,8 @@ size_t hak_os_memory_limit(void);
 /* How many processors this process may run on. */
 unsigned hak_os_cpus(void);
 
+/* The name by which the program was called, without its folder; "?" as long as the C library does not know it. */
+const char *hak_os_program(void);
 /* Numbers of this process and this thread. */
 uint32_t hak_os_pid(void);
 uint32_t hak_os_tid(void);

@@ -6,6 +6,7 @@
 #include "purge/purge.h"
 
 #include "pages/large.h"
+#include "pages/misuse.h"
 #include "heap/registry.h"
 
 /* Superslabs that one pass looks into; the next goes on where it stopped.  A heap of ten million blocks is seen in a
@@ -84,6 +85,7 @@ size_t hak_purge_pass(bool *round)
     given += hak_super_decay();
     given += hak_huge_decay();
     hak_unlock(&hak_purge_lock);
+    hak_misuse_report();
     return given;
 }
 

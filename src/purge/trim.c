@@ -10,6 +10,7 @@
 #include "process/init.h"
 #include "pages/large.h"
 #include "pages/limit.h"
+#include "pages/misuse.h"
 #include "heap/registry.h"
 #include "purge/purge.h"
 #include "knobs/knobs.h"
@@ -31,6 +32,7 @@ static size_t give_back(size_t keep, bool pages)
     size_t given = pages ? hak_purge_pages() : 0;
     given += hak_super_purge(keep) + hak_huge_purge(keep);
     hak_unlock(&hak_purge_lock);
+    hak_misuse_report();
     return given;
 }
 
