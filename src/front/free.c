@@ -111,7 +111,7 @@ void hak_free_slow_by(const char *call, void *p)
 /* Whether a block of `usable` bytes can be what was asked for: exactly that size, or what realloc left in place. */
 static bool size_fits(size_t align, size_t size, size_t usable)
 {
-    if (size > usable || align > 1 || hak_keeps_in_place(usable, size))
+    if (size > usable || align > 1 || hak_keeps_in_place(usable, size) || hak_may_be_oversized())
         return size <= usable;
     return usable <= HAK_MEDIUM_MAX && hak_classes[hak_class_of(size)].size == usable;
 }

@@ -43,7 +43,9 @@ HAK_INLINE void *alloc_from(struct hak_tcache *thread, unsigned class)
  * the kernel.  The alignment and size are those that the program asked for. */
 static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
 {
-    for (int attempt = 0; attempt < 2; attempt++) {
+    struct hak_retry retry = {0};
+    do {
+        hak_retry_begin(&retry);
         struct hak_tcache *thread = hak_thread_tcache();
         void *block = NULL;
         if (HAK_LIKELY(thread))
@@ -56,9 +58,7 @@ static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
             hak_allocation_ends();
             return hak_live_bits_allocated(block);
         }
-        if (!hak_ready() || hak_reclaim() == 0)
-            break;
-    }
+    } while (hak_retry(&retry, size));
     hak_misuse_report();
     return hak_out_of_memory();
 }
@@ -81,9 +81,14 @@ static void *alloc_large(size_t size, size_t align, bool *zero)
         return hak_out_of_memory();
     if (HAK_UNLIKELY(hak_knob_value(force_libc)))
         return hak_libc_malloc(align, size);
-    void *block = hak_large_alloc(size, align, zero);
-    if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
+    struct hak_retry retry = {0};
+    void *block;
+    do {
+        hak_retry_begin(&retry);
         block = hak_large_alloc(size, align, zero);
+    } while (HAK_UNLIKELY(!block) && hak_retry(&retry, hak_add_sat(size, align)));
+    if (HAK_UNLIKELY(!block))
+        hak_limit_forget_rise();
     hak_allocation_ends();
     return HAK_LIKELY(block) ? block : hak_out_of_memory();
 }

@@ -46,6 +46,21 @@ bool hak_limit_charge(size_t bytes)
     return true;
 }
 
+bool hak_limit_allows(size_t in_use, size_t bytes)
+{
+    size_t limit = hak_load(&hard);
+    return in_use <= limit && bytes <= limit - in_use;
+}
+
+void hak_limit_forget_rise(void)
+{
+    size_t held = hak_load(&hak_limit_held);
+    if (hak_load(&most_held) > held) {
+        hak_store(&most_held, held);
+        hak_store(&hak_limit_rise, 0);
+    }
+}
+
 void hak_limit_add(size_t bytes)
 {
     note_held(hak_fetch_add(&hak_limit_held, bytes) + bytes);

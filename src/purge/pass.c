@@ -101,6 +101,14 @@ static size_t free_mappings(void)
     return hak_huge_idle(&counts);
 }
 
+size_t hak_purge_idle(void)
+{
+    size_t idle = free_units() + free_mappings();
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        idle += hak_heap_idle(hak_heap_numbered(number));
+    return idle;
+}
+
 size_t hak_purge_settle(size_t slack)
 {
     size_t units = free_units(), mappings = free_mappings(), in_heaps = 0;
