@@ -8,8 +8,6 @@
 #include "os/os.h"
 #include "knobs/knobs.h"
 
-#define SHARE_MAX 100u /* settings up to this are percent */
-
 _Atomic size_t hak_limit_held;
 _Atomic uint32_t hak_limit_pressed;
 _Atomic size_t hak_limit_rise;
@@ -76,7 +74,7 @@ static size_t bytes_of(uint64_t setting)
 {
     if (setting == 0)
         return SIZE_MAX;
-    return setting <= SHARE_MAX ? hak_os_memory_limit() / 100 * setting : setting;
+    return setting <= HAK_LIMIT_SHARE_MAX ? HAK_MAX(hak_os_memory_limit() / 100 * setting, HAK_LIMIT_LEAST) : setting;
 }
 
 void hak_limit_apply(void)
