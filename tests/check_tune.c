@@ -94,6 +94,8 @@ START_TEST(values_round_trip)
             uint64_t span = knob.most - knob.least, shift = test_random(&random) % 64;
             uint64_t value = knob.least + (n == 0 ? 0 : n == 1 ? span : (test_random(&random) >> shift) % (span + 1));
             char text[64], setting[128];
+            if (knob.type == HAKMEM_KNOB_LIMIT && value > 100 && value < 4 * TEST_MIB)
+                continue; /* neither a share nor a limit to run under */
             size_t length = hakmem_tune_format(knob.name, value, text, sizeof text);
             NEED(length == strlen(text) && length > 0, "%s: %s", knob.name, text);
             snprintf(setting, sizeof setting, "%s=%s", knob.name, text);
@@ -116,6 +118,9 @@ START_TEST(format_cuts_off)
     ck_assert_uint_eq(hakmem_tune_format("nothing", 1, text, sizeof text), 0);
     ck_assert_uint_eq(hakmem_tune_format("keep_free", 3 << 20, text, sizeof text), 2);
     ck_assert_str_eq(text, "3m");
+    ck_assert_uint_eq(hakmem_tune_format("limit_hard", 50, text, sizeof text), 3);
+    ck_assert_str_eq(text, "50%");
+    ck_assert_uint_eq(hakmem_tune_format("limit_hard", 101, text, sizeof text), 0);
 }
 END_TEST
 
@@ -164,6 +169,11 @@ START_TEST(wrong_strings)
         {"on_misuse=", "", NULL, HAKMEM_TUNE_BAD_VALUE},
         {"force_libc=maybe", "maybe", NULL, HAKMEM_TUNE_BAD_VALUE},
         {"limit_soft=150%", "150%", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_soft=0%", "0%", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_hard=50", "50", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_hard=101", "101", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_hard=4095k", "4095k", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_hard=4194304%", "4194304%", "", HAKMEM_TUNE_OUT_OF_RANGE},
         {"stats_signal=9", "9", "", HAKMEM_TUNE_UNSUPPORTED},
         {"stats_signal=32", "32", "", HAKMEM_TUNE_UNSUPPORTED},
         {"preset=lowmemory", "lowmemory", "low-memory", HAKMEM_TUNE_BAD_VALUE},

@@ -48,10 +48,10 @@ expect 0 "right settings are not spoken of" "$scratch/nothing" \
     env LD_PRELOAD="$library" HAKMEM_TUNE='keep_free=1m, huge_cache=0' "$scratch/whose"
 says "hakmem: HAKMEM_TUNE: unknown knob 'keep_fre'; nearest is keep_free" \
     "hakmem: HAKMEM_TUNE: 'huge_cache' has no '='; nearest is huge_cache=VALUE" \
-    "hakmem: HAKMEM_TUNE: on_misuse: 'ignore' is no value; nearest is abort" \
-    "hakmem: HAKMEM_TUNE: depot_budget: '2x' is no value; valid is 0 to 1g" \
+    "hakmem: HAKMEM_TUNE: on_misuse: 'ignore' is not a valid value; nearest is abort" \
+    "hakmem: HAKMEM_TUNE: depot_budget: '2x' is not a valid value; valid is 0 to 1g" \
     "hakmem: HAKMEM_TUNE: heaps_per_cpu: '65' is out of range; nearest is 64" \
-    "hakmem: HAKMEM_TUNE: limit_soft: '101%' is out of range; nearest is 100%" \
+    "hakmem: HAKMEM_TUNE: limit_soft: '101%' is out of range; a share is 1% to 100%, a size 4m to 64t" \
     "hakmem: HAKMEM_TUNE: stats_signal: '9' is not supported by this build on this system" \
     "hakmem: HAKMEM_TUNE: unknown preset 'low'; nearest is low-memory"
 expect 0 "each problem is one line, and the program runs" "$scratch/said" env LD_PRELOAD="$library" \
@@ -125,7 +125,7 @@ ok $? "explains both"
 says "hakmem: tune: no knob or preset 'keep'; see hakmem tune list"
 expect 1 "hakmem tune explain of what is not there" "$scratch/said" "$hakmem" tune explain keep
 expect 0 "hakmem tune check of what is right" "$scratch/nothing" "$hakmem" tune check 'preset=latency,heaps_per_cpu=1,'
-says "hakmem: tune: unknown knob 'foo'; nearest is thp" "hakmem: tune: keep_free: '' is no value; valid is 0 to 64t"
+says "hakmem: tune: unknown knob 'foo'; nearest is thp" "hakmem: tune: keep_free: '' is not a valid value; valid is 0 to 64t"
 expect 1 "hakmem tune check of what is not" "$scratch/said" "$hakmem" tune check foo=1,keep_free=
 says "hakmem: tune: check takes one string; see hakmem help tune"
 expect 2 "hakmem tune check of nothing" "$scratch/said" "$hakmem" tune check
@@ -225,7 +225,7 @@ int main(void)
     errno = 0;
     volatile size_t much = PTRDIFF_MAX;
     EXPECT(malloc(much) == NULL && errno == ENOMEM);
-    EXPECT(mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1); /* which libhakmem's knows nothing of */
+    EXPECT(mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1);
     EXPECT(mallinfo2().uordblks > 0 && malloc_usable_size(NULL) == 0);
     malloc_trim(0);
     for (int i = 0; i < 8; i++)

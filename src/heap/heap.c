@@ -469,6 +469,14 @@ size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now)
     return given;
 }
 
+size_t hak_heap_idle(struct hak_heap *heap)
+{
+    hak_lock(&heap->lock);
+    size_t idle = heap->depot_bytes + heap->slab_bytes;
+    hak_unlock(&heap->lock);
+    return idle;
+}
+
 size_t hak_heap_settle(struct hak_heap *heap, size_t slack)
 {
     hak_lock(&heap->lock);

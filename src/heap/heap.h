@@ -79,6 +79,8 @@ void hak_heap_decay(struct hak_heap *heap);
  * calls ago, gives it back if it is empty, and else the pages in it that are free, if half of it is; `now` does so in
  * any case.  Returns the bytes of such pages. */
 size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now);
+/* The bytes of free blocks in depots and slabs. */
+size_t hak_heap_idle(struct hak_heap *heap);
 /* hak_purge_due is set from `slack` bytes more than are free now; returns those that are. */
 size_t hak_heap_settle(struct hak_heap *heap, size_t slack);
 #pragma GCC visibility pop

@@ -16,6 +16,7 @@
 #include "heap/adopt.h"
 #include "pages/meta.h"
 #include "os/os.h"
+#include "pages/misuse.h"
 #include "knobs/knobs.h"
 
 #define HEAPS_MAX 16384u
@@ -304,6 +305,7 @@ void hak_registry_reclaim(void)
     hak_unlock(&hak_registry_lock);
     for (unsigned seen = 0; seen < all; seen += RECLAIM_LOOKS)
         reclaim();
+    hak_misuse_report();
 }
 
 static void set_owner(struct hak_tcache *thread, uint32_t process, uint32_t number)
@@ -362,10 +364,15 @@ void hak_registry_release(struct hak_tcache *thread)
     hak_unlock(&hak_registry_lock);
 }
 
-void hak_registry_orphan_all(struct hak_tcache *mine)
+void hak_registry_in_process(struct hak_tcache *mine)
 {
     if (mine)
         set_owner(mine, hak_os_pid(), hak_os_tid());
+}
+
+void hak_registry_orphan_all(struct hak_tcache *mine)
+{
+    hak_registry_in_process(mine);
     for (uint32_t number = 2; number <= hak_heap_count(); number++)
         for (struct hak_tcache *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
             if (thread != mine && thread->state == HAK_TCACHE_BOUND)

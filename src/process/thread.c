@@ -12,6 +12,7 @@
 
 #include "process/init.h"
 #include "heap/registry.h"
+#include "pages/misuse.h"
 #include "purge/purge.h"
 #include "knobs/knobs.h"
 
@@ -29,6 +30,7 @@ static void thread_exits(void *cache)
     hak_tls.delta = 0;
     hak_registry_release(thread);
     hak_helper_thread_left(main);
+    hak_misuse_report();
 }
 
 bool hak_thread_start(void)
