@@ -25,7 +25,7 @@ limited_run()
     # shellcheck disable=SC3045
     (
         ulimit "$option" "$kib" || exit 77
-        exec env LD_PRELOAD="$library" timeout -k 5 200 "$@"
+        limited 600 env LD_PRELOAD="$library" "$@"
     ) >"$scratch/$run_name.log" 2>&1
     status=$?
     if [ $status -eq 77 ]; then
@@ -53,7 +53,7 @@ if unshare -m true 2>/dev/null && unshare -m sh -c 'mount -t tmpfs none /proc' 2
 mount -t tmpfs none /proc && [ ! -e /proc/self ] && LD_PRELOAD='$library' exec "\$@"
 END
     for program in lifetime tsd; do
-        limited 100 env HAKMEM_TEST_SHORT=1 unshare -m sh "$scratch/noproc" "$scratch/$program" >"$scratch/noproc.log" 2>&1
+        limited 600 env HAKMEM_TEST_SHORT=1 unshare -m sh "$scratch/noproc" "$scratch/$program" >"$scratch/noproc.log" 2>&1
         status=$?
         ! grep -q '^not ok\|^Bail out' "$scratch/noproc.log" && [ $status -eq 0 ]
         ok $? "$program without /proc: exit status $status"
@@ -128,7 +128,7 @@ if have valgrind; then
         options=
         [ $tool = callgrind ] && options=--callgrind-out-file=$scratch/callgrind.out
         # shellcheck disable=SC2086
-        env HAKMEM_TEST_SHORT=1 LD_PRELOAD="$library" timeout -k 5 200 valgrind -q --tool=$tool $options \
+        limited 600 env HAKMEM_TEST_SHORT=1 LD_PRELOAD="$library" valgrind -q --tool=$tool $options \
             --trace-children=no "$scratch/lifetime" >"$scratch/valgrind.log" 2>&1
         status=$?
         [ $status -eq 0 ] && ! grep -q '^not ok\|^Bail out\|^==.*Invalid' "$scratch/valgrind.log"
@@ -136,7 +136,7 @@ if have valgrind; then
         ok $good "under valgrind --tool=$tool: exit status $status"
         [ $good -eq 0 ] || note "$scratch/valgrind.log"
     done
-    env HAKMEM_TEST_SHORT=1 LD_PRELOAD="$library" timeout -k 5 250 valgrind -q --tool=none "$scratch/tsd" \
+    limited 600 env HAKMEM_TEST_SHORT=1 LD_PRELOAD="$library" valgrind -q --tool=none "$scratch/tsd" \
         >"$scratch/valgrind.log" 2>&1
     status=$?
     [ $status -eq 0 ] && ! grep -q '^not ok\|^Bail out' "$scratch/valgrind.log"
