@@ -9,9 +9,9 @@
 counts()
 {
     printf '%s\n' "$4" >"$scratch/program"
-    AM_TAP_AWK=${AWK:-awk} sh "$top_srcdir/build-aux/tap-driver.sh" --merge --comments --test-name=program \
-        --log-file="$scratch/log" --trs-file="$scratch/trs" -- sh "$scratch/program" >"$scratch/out" 2>&1
-    [ "$(grep -c '^FAIL: ' "$scratch/out")" -eq "$1" ] && [ "$(grep -c '^ERROR: ' "$scratch/out")" -eq "$2" ]
+    AM_TAP_AWK=${AWK:-awk} sh "$top_srcdir/build-aux/tap-driver.sh" --merge --comments --test-name program \
+        --log-file "$scratch/log" --trs-file "$scratch/trs" -- sh "$scratch/program" >"$scratch/out" 2>&1
+    [ -s "$scratch/trs" ] && [ "$(grep -c '^FAIL: ' "$scratch/out")" -eq "$1" ] && [ "$(grep -c '^ERROR: ' "$scratch/out")" -eq "$2" ]
     good=$?
     ok $good "$3"
     [ $good -eq 0 ] || note "$scratch/out"
