@@ -107,7 +107,7 @@ python refused("hakmem address huge")
 echo wrong:\n
 hakmem heaps all
 END_OF_COMMANDS
-timeout -k 5 120 gdb -batch -nx -x "$scratch/commands" "$scratch/program" >"$scratch/output" 2>"$scratch/errors"
+limited 600 gdb -batch -nx -x "$scratch/commands" "$scratch/program" >"$scratch/output" 2>"$scratch/errors"
 if ! grep -q '^heaps:$' "$scratch/output"; then
     grep -qi 'ptrace\|could not trace\|not permitted' "$scratch/errors" && skip_all "gdb may not run a program here"
     ok 1 "gdb runs the program"
@@ -154,7 +154,7 @@ says windows "windows that do" "a list by next has no end: the memory of the pro
 
 # The same from a core, where nothing can be run.
 if [ -e "$scratch/core" ]; then
-    timeout -k 5 120 gdb -batch -nx -ex "source $top_srcdir/gdb/libhakmem-gdb.py" -ex 'echo live:\n' \
+    limited 600 gdb -batch -nx -ex "source $top_srcdir/gdb/libhakmem-gdb.py" -ex 'echo live:\n' \
         -ex 'hakmem address live' -ex 'echo heaps:\n' -ex 'hakmem heaps' "$scratch/program" "$scratch/core" \
         >"$scratch/output" 2>>"$scratch/errors"
     says live "a live block, in a core" "^$hex is a block of 112 bytes at $hex, live, of heap 2\$"

@@ -8,6 +8,8 @@ import os
 import re
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 import unittest
 import unittest.mock
@@ -161,6 +163,22 @@ class Report(unittest.TestCase):
                 self.assertNotIn("script", checker.tags)
                 self.assertNotRegex(page, r"https?://|@import|url\(")
                 self.assertIn("default-src 'none'", page)
+
+    def test_kept_reports(self):
+        """the pages of the reports in doc/profile-seed can be made from what is kept of them"""
+        top = os.environ.get("top_srcdir") or os.path.join(FIXTURES, "..", "..", "..")
+        with tempfile.TemporaryDirectory() as to:
+            folder = os.path.join(top, "doc", "profile-seed")
+            script = os.path.join(top, "tools", "profile", "profile-pages.py")
+            pages = subprocess.run(
+                [sys.executable, script, folder, to], capture_output=True, text=True, check=True
+            ).stdout.split()
+            self.assertGreaterEqual(len(pages), 3)
+            for page in pages:
+                checker = Checker()
+                with open(page, encoding="utf-8") as file:
+                    checker.feed(file.read())
+                self.assertEqual((checker.faults, checker.stack), ([], []), page)
 
     def test_html_escapes(self):
         """names from outside are text, never markup"""
