@@ -18,7 +18,9 @@ import gdb.printing
 UNIT_SHIFT = 16  # HAK_UNIT_SHIFT in base.h
 CLASS_LARGE = 0x7E  # in window.h, like these
 MOST = 1 << 20  # on one list, or in one array, that the process tells the length of
-ENTRY_NONE, ENTRY_LARGE, ENTRY_INSIDE = 0, CLASS_LARGE * 32, 0x7D * 32
+ENTRY_NONE, ENTRY_LARGE = 0, CLASS_LARGE * 32
+LARGE_NONE, LARGE_LIVE = 0, 1
+LARGE_UNITS = 1024  # of the longest large block
 
 
 class Library:
@@ -84,7 +86,9 @@ def slab_in_words(slab):
     if int(slab["back"]):
         return f"unit {int(slab['back'])} of the slab or span before it"
     if int(slab["class"]) == CLASS_LARGE:
-        return f"span of {many(int(slab['units']), 'unit')} at {int(slab['base']):#x}"
+        if int(slab["state"]) == LARGE_NONE:
+            return "a unit without a slab"
+        return f"span of {many(int(slab['length']), 'unit')} at {int(slab['base']):#x}"
     size = int(Library().hak_classes[int(slab["class"])]["size"])
     return (
         f"slab of heap {int(slab['owner'])} at {int(slab['base']):#x}: "
@@ -227,24 +231,39 @@ def huge_block(library, address):
     return f"{address:#x} is not libhakmem's"
 
 
+def unit_state(window, unit):
+    chunk_units = length(window["chunks"][0]["slabs"])
+    return window["chunks"][unit // chunk_units]["slabs"][unit % chunk_units]
+
+
+def unit_of_large(window, unit):
+    """The first unit of the large block that holds a unit, as the page map has no other of it; None if none does."""
+    for at in range(unit, max(unit - LARGE_UNITS, -1), -1):
+        entry = int(window["map"][at])
+        if entry == ENTRY_LARGE:
+            return at if unit - at < int(unit_state(window, at)["length"]) else None
+        if entry != ENTRY_NONE:
+            return None
+    return None
+
+
 def address_in_words(address):
     library = Library()
     for window in linked(library.hak_window_first.address, "next"):
         unit = (address - int(window["base"])) >> UNIT_SHIFT
         if not 0 <= unit < int(window["units"]):
             continue
-        entry = int(window["map"][unit])
-        if entry == ENTRY_NONE:
-            break
-        chunk_units = length(window["chunks"][0]["slabs"])
-        slabs = window["chunks"][unit // chunk_units]["slabs"]
-        slab = slabs[unit % chunk_units]
-        slab = slabs[unit % chunk_units - int(slab["back"])]
-        if entry in (ENTRY_LARGE, ENTRY_INSIDE):
-            base, size = int(slab["base"]), int(slab["units"]) << UNIT_SHIFT
-            if int(window["map"][unit - int(slabs[unit % chunk_units]["back"])]) != ENTRY_LARGE:
+        first_unit = unit_of_large(window, unit)
+        if first_unit is not None:
+            run = unit_state(window, first_unit)
+            base, size = int(run["base"]), int(run["length"]) << UNIT_SHIFT
+            if int(run["state"]) != LARGE_LIVE:
                 return f"{address:#x} is in a freed span of {size} bytes that is kept at {base:#x}"
             return f"{within(address, base)}a large block of {size} bytes at {base:#x}, live"
+        if int(window["map"][unit]) == ENTRY_NONE:
+            break
+        slab = unit_state(window, unit)
+        slab = unit_state(window, unit - int(slab["back"]))
         return block_in_slab(library, slab, address)
     return huge_block(library, address)
 

@@ -34,8 +34,8 @@ int main(void)
     freed = malloc(100);
     large = malloc(300000);
     span = malloc(500000);
-    huge = malloc(5000000);
-    kept = malloc(3000000);
+    huge = malloc(80000000);
+    kept = malloc(70000000);
     pthread_create(&thread, NULL, from_another_thread, NULL);
     pthread_join(thread, NULL);
     free(freed);
