@@ -228,7 +228,7 @@ enum hakmem_knob_type {
     HAKMEM_KNOB_BOOL,        /**< 0 or 1; written no or yes */
     HAKMEM_KNOB_ENUM,        /**< the number of one of its words, from 0 */
     HAKMEM_KNOB_SIZE,        /**< in bytes; may be written with k, m, g or t for powers of 1024 */
-    HAKMEM_KNOB_LIMIT,       /**< a size, or 1 to 100 (%), a share of what the process's control group may have */
+    HAKMEM_KNOB_LIMIT,       /**< a size from 4 MiB, or 1 to 100 (%), a share of what the control group may have */
     HAKMEM_KNOB_NUMBER,      /**< a count of something */
     HAKMEM_KNOB_MILLISECONDS /**< may be written with ms or s */
 };

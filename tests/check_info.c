@@ -298,7 +298,13 @@ END_TEST
 
 START_TEST(test_mallopt)
 {
+    static const int advice[] = {M_TOP_PAD, M_MMAP_MAX, M_CHECK_ACTION, M_PERTURB, M_ARENA_TEST, M_ARENA_MAX};
     NEED(hakmem_mallopt(-12345, 1) == 0, "mallopt of a parameter that nobody has");
+    for (size_t i = 0; i < TEST_COUNT(advice); i++)
+        NEED(hakmem_mallopt(advice[i], 8) == 1, "mallopt(%d, 8)", advice[i]);
+    NEED(hakmem_mallopt(M_MXFAST, 160) == 1 && hakmem_mallopt(M_MXFAST, 161) == 0, "mallopt(M_MXFAST)");
+    NEED(hakmem_mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1 && hakmem_mallopt(M_MMAP_THRESHOLD, (32 << 20) + 1) == 0,
+         "mallopt(M_MMAP_THRESHOLD)");
 #if !HAK_MINIMAL
     NEED(hakmem_mallopt(M_TRIM_THRESHOLD, 0) == 1, "mallopt(M_TRIM_THRESHOLD, 0)");
     size_t start = resident_bytes();

@@ -6,7 +6,8 @@
  * all of them, in rank order, the heaps' in the order of their numbers.  Checked at run time in a debug build.
  *
  * Between fork's two handlers the forking thread holds every lock (HAK_FORK_HOLDS).  Handlers of others that run then
- * may allocate, so for that thread taking and releasing a lock do nothing.
+ * may allocate, so for that thread taking and releasing a lock do nothing.  A thread that aborts because of a broken
+ * structure (HAK_FORK_DIES) may hold some: its handler of SIGABRT waits for a lock for a while only and goes on.
  */
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H

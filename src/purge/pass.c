@@ -6,6 +6,7 @@
 #include "purge/purge.h"
 
 #include "pages/large.h"
+#include "pages/misuse.h"
 #include "heap/registry.h"
 #include "pages/stock.h"
 
@@ -87,6 +88,7 @@ size_t hak_purge_pass(bool *round)
     given += hak_super_decay();
     given += hak_huge_decay();
     hak_unlock(&hak_purge_lock);
+    hak_misuse_report();
     return given;
 }
 
@@ -100,6 +102,14 @@ static size_t free_mappings(void)
 {
     struct hak_huge_counts counts = hak_huge_count();
     return hak_huge_idle(&counts);
+}
+
+size_t hak_purge_idle(void)
+{
+    size_t idle = free_units() + free_mappings() + hak_stock_count(hak_stocks).bytes;
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        idle += hak_heap_idle(hak_heap_numbered(number));
+    return idle;
 }
 
 size_t hak_purge_settle(size_t slack)

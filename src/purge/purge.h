@@ -30,6 +30,8 @@ extern struct hak_lock hak_purge_lock;
 size_t hak_purge_pass(bool *round);
 /* The pages in all slabs at once; returns the bytes given back.  Under hak_purge_lock. */
 size_t hak_purge_pages(void);
+/* The bytes that are free, wherever, but for threads' magazines and outboxes. */
+size_t hak_purge_idle(void);
 /* hak_purge_due will be set when `slack` bytes more are free than now; returns the bytes that are. */
 size_t hak_purge_settle(size_t slack);
 

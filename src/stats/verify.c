@@ -42,6 +42,7 @@ static size_t check_lists(const struct hak_heap *heap, unsigned class)
         const struct hak_slab *prev = NULL;
         for (const struct hak_slab *slab = heap->lists[class].head[list]; slab; prev = slab, slab = slab->next) {
             HAK_REQUIRE(slab->list == list && slab->prev == prev && slab->free > 0);
+            HAK_REQUIRE(!hak_slab_empty(slab) || slab == heap->empty[class]);
             check_slab(slab, heap, class);
             free_blocks += slab->free;
         }
@@ -79,6 +80,7 @@ static void check_heap(struct hak_heap *heap)
     hak_lock(&heap->lock);
     for (struct hak_tcache *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
         HAK_REQUIRE(thread->heap == heap);
+        HAK_REQUIRE(!thread->next_of_heap || thread->next_of_heap->prev_of_heap == thread);
         for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state != HAK_TCACHE_STALE; class++)
             check_magazine(thread, class);
     }
@@ -89,6 +91,8 @@ static void check_heap(struct hak_heap *heap)
             HAK_REQUIRE(free_blocks + heap->out[class] == heap->slabs[class] * hak_classes[class].capacity);
         slab_bytes += free_blocks * hak_classes[class].size;
         units += heap->slabs[class] * hak_classes[class].units;
+        bool offered = hak_load(&heap->offers[class / 64]) >> class % 64 & 1;
+        HAK_REQUIRE(offered ? heap->abandoned : !heap->abandoned || heap->number == HAK_HEAP_COMMONS || !free_blocks);
         HAK_REQUIRE(depot->low <= depot->count && depot->count <= depot->room);
         check_blocks(heap, class, depot->blocks, depot->count);
         depot_bytes += depot->count * (size_t)hak_classes[class].size;
