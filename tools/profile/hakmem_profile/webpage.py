@@ -117,7 +117,7 @@ def _verdict(d):
             reasons = "; ".join(f"{escape(r['text'])} (× {r['factor']:.2f})" for r in v["reasons"])
             meter += f'<p class="quiet">0.95, less for: {reasons}.</p>'
     notes = "".join(f"<p>{escape(note)}</p>" for note in v["notes"])
-    if v["estimate"]:
+    if v.get("estimate"):
         also = f'<span class="chip warn">an estimate from {escape(v["estimate"])}</span>' + also
     return _header(d) + (
         f'<section class="verdict{" open" if undecided else ""}"><p class="big">{escape(v["title"])}</p>'
@@ -156,14 +156,14 @@ def _comparison(d):
                 r,
                 key,
                 seconds(r[key])
-                + ("" if r is rows[0] else f"  ({ratio_text(r[ratio], r[ratio + '_spread'])})"),
+                + ("" if r is rows[0] else f"  ({ratio_text(r[ratio], r.get(ratio + '_spread'))})"),
                 low=min(r[runs]),
                 high=max(r[runs]),
             )
             for r in rows
         ]
 
-    text = "<h2>Time and memory</h2>" + "".join(f'<p class="warning">{escape(note)}</p>' for note in d["noise"])
+    text = "<h2>Time and memory</h2>" + "".join(f'<p class="warning">{escape(note)}</p>' for note in d.get("noise", ()))
     if len(rows) > 1:
         text += _figure(
             "Elapsed time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
@@ -187,7 +187,7 @@ def _comparison(d):
                 r["name"],
                 seconds(r["wall"]),
                 "–" if r["spread"] is None else "±" + percent(r["spread"]),
-                ratio_text(r["ratio"], r["ratio_spread"]),
+                ratio_text(r["ratio"], r.get("ratio_spread")),
                 seconds(r["cpu"]),
                 "–" if r["cpu_spread"] is None else "±" + percent(r["cpu_spread"]),
                 seconds(r["sys"]),
@@ -200,7 +200,7 @@ def _comparison(d):
                 else significant(r["instructions"] / operations["count"])
                 if r["instructions"]
                 else "–",
-                (percent(r["allocator_share"]) + (SIMULATED if r["allocator_share_simulated"] else ""),),
+                (percent(r["allocator_share"]) + (SIMULATED if r.get("allocator_share_simulated") else ""),),
             ]
         )
     per = "per operation" if operations else ""
