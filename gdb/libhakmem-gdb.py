@@ -17,7 +17,10 @@ import gdb.printing
 
 UNIT_SHIFT = 16  # HAK_UNIT_SHIFT in base.h
 CLASS_LARGE = 0x7E  # in window.h, like these
-ENTRY_NONE, ENTRY_LARGE, ENTRY_INSIDE = 0, CLASS_LARGE * 32, 0x7D * 32
+MOST = 1 << 20  # on one list, or in one array, that the process tells the length of
+ENTRY_NONE, ENTRY_LARGE = 0, CLASS_LARGE * 32
+LARGE_NONE, LARGE_LIVE = 0, 1
+LARGE_UNITS = 1024  # of the longest large block
 
 
 class Library:
@@ -56,10 +59,20 @@ def many(number, noun):
 
 
 def linked(pointer, member):
-    """What is on a list that ends with NULL."""
+    """What is on a list that ends with NULL; in a damaged process it may not."""
+    seen = set()
     while int(pointer):
+        if int(pointer) in seen or len(seen) == MOST:
+            raise gdb.GdbError(f"a list by {member} has no end: the memory of the process is damaged")
+        seen.add(int(pointer))
         yield pointer.dereference()
         pointer = pointer[member]
+
+
+def first(count, array, most=None):
+    """The first elements of an array, no more than it has, or than `most` of what a pointer leads to."""
+    room = length(array) if most is None else most
+    return (array[i] for i in range(min(int(count), room)))
 
 
 def bits_set(words):
@@ -73,7 +86,9 @@ def slab_in_words(slab):
     if int(slab["back"]):
         return f"unit {int(slab['back'])} of the slab or span before it"
     if int(slab["class"]) == CLASS_LARGE:
-        return f"span of {many(int(slab['units']), 'unit')} at {int(slab['base']):#x}"
+        if int(slab["state"]) == LARGE_NONE:
+            return "a unit without a slab"
+        return f"span of {many(int(slab['length']), 'unit')} at {int(slab['base']):#x}"
     size = int(Library().hak_classes[int(slab["class"])]["size"])
     return (
         f"slab of heap {int(slab['owner'])} at {int(slab['base']):#x}: "
@@ -118,7 +133,8 @@ def magazines(thread):
     word = thread["slots"][0].type.sizeof
     for number in range(length(thread["cache"]["mags"])):
         base = slots + int(classes[number]["mag_offset"]) * word
-        yield number, base + word, (int(thread["cache"]["mags"][number]["top"]) - base) // word
+        held = (int(thread["cache"]["mags"][number]["top"]) - base) // word
+        yield number, base + word, held if 0 <= held <= length(thread["slots"]) else 0
 
 
 def thread_in_words(thread):
@@ -161,7 +177,8 @@ def printers():
 # ---- Addresses ------------------------------------------------------------------------------------------------------
 def heaps(library):
     table = library.static("hak_heap_numbered", "heaps")
-    for number in range(1, int(library.static("hak_heap_numbered", "heap_count")) + 1):
+    count = int(library.static("hak_heap_numbered", "heap_count"))
+    for number in range(1, min(count, length(table) - 1) + 1):
         yield table[number].dereference()
 
 
@@ -172,7 +189,7 @@ def where_it_waits(library, slab, index, block):
     for heap in heaps(library):
         if int(heap["number"]) == int(slab["owner"]):
             depot = heap["depots"][int(slab["class"])]
-            if any(int(depot["blocks"][i]) == block for i in range(int(depot["count"]))):
+            if any(int(one) == block for one in first(depot["count"], depot["blocks"], MOST)):
                 return f"free in the depot of heap {int(heap['number'])}"
         for thread in linked(heap["threads_list"], "next_of_heap"):
             for number, base, held in magazines(thread):
@@ -181,7 +198,7 @@ def where_it_waits(library, slab, index, block):
                     if any(int(slots[i]) == block for i in range(held)):
                         return f"free in the magazine of a thread with heap {int(heap['number'])}"
             outbox = thread["outbox"]
-            if any(int(outbox["blocks"][i]) == block for i in range(int(outbox["count"]))):
+            if any(int(one) == block for one in first(outbox["count"], outbox["blocks"])):
                 return f"free in the outbox of a thread with heap {int(heap['number'])}"
     return None
 
@@ -203,15 +220,31 @@ def block_in_slab(library, slab, address):
 def huge_block(library, address):
     table, cache = (library.static("hak_huge_alloc", name) for name in ("table", "cache"))
     front = library.static("hak_huge_alloc", "front")  # freed, but in the table still
-    for i in range(int(library.static("hak_huge_alloc", "table_size"))):
-        at, size = int(table[i]["at"]), int(table[i]["size"])
+    for mapping in first(library.static("hak_huge_alloc", "table_size"), table, MOST):
+        at, size = int(mapping["at"]), int(mapping["size"])
         if at and at != int(front["at"]) and at <= address < at + size:
             return f"{within(address, at)}a huge block of {size} bytes at {at:#x}, live"
-    for kept in [front] + [cache[i] for i in range(int(library.static("hak_huge_alloc", "cache_used")))]:
+    for kept in [front, *first(library.static("hak_huge_alloc", "cache_used"), cache)]:
         at, size = int(kept["at"]), int(kept["size"])
         if at and at <= address < at + size:
             return f"{address:#x} is in a freed mapping of {size} bytes that is kept at {at:#x}"
     return f"{address:#x} is not libhakmem's"
+
+
+def unit_state(window, unit):
+    chunk_units = length(window["chunks"][0]["slabs"])
+    return window["chunks"][unit // chunk_units]["slabs"][unit % chunk_units]
+
+
+def unit_of_large(window, unit):
+    """The first unit of the large block that holds a unit, as the page map has no other of it; None if none does."""
+    for at in range(unit, max(unit - LARGE_UNITS, -1), -1):
+        entry = int(window["map"][at])
+        if entry == ENTRY_LARGE:
+            return at if unit - at < int(unit_state(window, at)["length"]) else None
+        if entry != ENTRY_NONE:
+            return None
+    return None
 
 
 def address_in_words(address):
@@ -220,18 +253,17 @@ def address_in_words(address):
         unit = (address - int(window["base"])) >> UNIT_SHIFT
         if not 0 <= unit < int(window["units"]):
             continue
-        entry = int(window["map"][unit])
-        if entry == ENTRY_NONE:
-            break
-        chunk_units = length(window["chunks"][0]["slabs"])
-        slabs = window["chunks"][unit // chunk_units]["slabs"]
-        slab = slabs[unit % chunk_units]
-        slab = slabs[unit % chunk_units - int(slab["back"])]
-        if entry in (ENTRY_LARGE, ENTRY_INSIDE):
-            base, size = int(slab["base"]), int(slab["units"]) << UNIT_SHIFT
-            if int(window["map"][unit - int(slabs[unit % chunk_units]["back"])]) != ENTRY_LARGE:
+        first_unit = unit_of_large(window, unit)
+        if first_unit is not None:
+            run = unit_state(window, first_unit)
+            base, size = int(run["base"]), int(run["length"]) << UNIT_SHIFT
+            if int(run["state"]) != LARGE_LIVE:
                 return f"{address:#x} is in a freed span of {size} bytes that is kept at {base:#x}"
             return f"{within(address, base)}a large block of {size} bytes at {base:#x}, live"
+        if int(window["map"][unit]) == ENTRY_NONE:
+            break
+        slab = unit_state(window, unit)
+        slab = unit_state(window, unit - int(slab["back"]))
         return block_in_slab(library, slab, address)
     return huge_block(library, address)
 

@@ -152,8 +152,8 @@ HAKMEM_API void hakmem_cfree(void *block) HAKMEM_NOTHROW;
 /** @} @name glibc's introspection and control @{ */
 
 /**
- * A summary of the whole process's heap, in bytes: `arena` held from the kernel for blocks of up to 1 MiB, `hblks`
- * and `hblkhd` number and size of larger ones, `uordblks` in live blocks of up to 1 MiB, `fordblks` free in
+ * A summary of the whole process's heap, in bytes: `arena` held from the kernel for blocks of up to 64 MiB, `hblks`
+ * and `hblkhd` number and size of larger ones, `uordblks` in live blocks of up to 64 MiB, `fordblks` free in
  * `arena`, `fsmblks` of these in threads' magazines, `keepcost` returnable at once by hakmem_malloc_trim.
  * All other fields are 0.
  */
@@ -228,7 +228,7 @@ enum hakmem_knob_type {
     HAKMEM_KNOB_BOOL,        /**< 0 or 1; written no or yes */
     HAKMEM_KNOB_ENUM,        /**< the number of one of its words, from 0 */
     HAKMEM_KNOB_SIZE,        /**< in bytes; may be written with k, m, g or t for powers of 1024 */
-    HAKMEM_KNOB_LIMIT,       /**< a size, or 1 to 100 (%), a share of what the process's control group may have */
+    HAKMEM_KNOB_LIMIT,       /**< a size from 4 MiB, or 1 to 100 (%), a share of what the control group may have */
     HAKMEM_KNOB_NUMBER,      /**< a count of something */
     HAKMEM_KNOB_MILLISECONDS /**< may be written with ms or s */
 };
@@ -329,7 +329,7 @@ struct hakmem_stats {
     size_t live_bytes;   /**< what malloc_usable_size says of them, added up */
     size_t small_blocks; /**< live blocks of size classes, which is up to 128 KiB */
     size_t small_bytes;
-    size_t large_blocks; /**< live blocks of up to 1 MiB */
+    size_t large_blocks; /**< live blocks of up to 64 MiB */
     size_t large_bytes;
     size_t huge_blocks; /**< live blocks above */
     size_t huge_bytes;

@@ -12,10 +12,26 @@ architecture=$($CC -dumpmachine)
 baseline=$tests/abi/${architecture%%-*}.abi
 readelf --sections --wide "$library" | grep -q '\.debug_info' || skip_all "the library has no debugging information"
 
+# What structures of the C library, such as FILE, have inside is not ours to promise, and differs between its releases:
+# of them it is on record only that they are there.
+without_others()
+{
+    awk -v q="'" '
+        /^ *<class-decl / && !/\/>$/ && $0 !~ " name=" q "hakmem_" {
+            sub(/ size-in-bits=[^ ]*/, "")
+            sub(/ id=/, " is-declaration-only=" q "yes" q "&")
+            sub(/>$/, "/>")
+            print
+            skipped = 1
+        }
+        !skipped
+        /<\/class-decl>/ { skipped = 0 }'
+}
+
 if [ "${1-}" = --write ]; then
     abidw --exported-interfaces-only --type-id-style hash --headers-dir "$top_srcdir/include" --no-corpus-path \
         --no-comp-dir-path --no-show-locs --no-parameter-names "$library" |
-        sed "s|path='[^']*/src/|path='src/|" >"$scratch/new" && [ -s "$scratch/new" ] || exit 1
+        sed "s|path='[^']*/src/|path='src/|" | without_others >"$scratch/new" && [ -s "$scratch/new" ] || exit 1
     mv "$scratch/new" "$baseline"
     echo "$baseline"
     exit 0
@@ -27,6 +43,9 @@ abidiff --no-added-syms "$baseline" "$library" >"$scratch/difference" 2>&1
 status=$?
 ok $status "what the last release had is as it was"
 [ $status -eq 0 ] || note "$scratch/difference" 100
+! grep "^ *<class-decl .*[^/]>\$" "$baseline" | grep -v " name='hakmem_" >"$scratch/others"
+ok $? "nothing is on record of what the C library's structures have inside"
+note "$scratch/others"
 # As if the statistics had had another member in front before, and been larger.
 sed "/<class-decl name='hakmem_stats' /,/<\/class-decl>/{
     s/size-in-bits='[0-9]*'/size-in-bits='64000'/

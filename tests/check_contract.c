@@ -175,6 +175,10 @@ START_TEST(test_invalid_alignment)
             NEED(!hakmem_aligned_alloc(alignment, size) && errno == ENOMEM, "aligned_alloc(%zu, %zu): errno %d",
                  alignment, size, errno);
         }
+    errno = 0;
+    NEED(!hakmem_memalign(SIZE_MAX / 2 + 1, 100) && errno == ENOMEM, "memalign of the largest power: errno %d", errno);
+    NEED(!hakmem_memalign(SIZE_MAX / 2 - 1, 100) && errno == ENOMEM, "memalign of what becomes it: errno %d", errno);
+    NEED(!hakmem_memalign(SIZE_MAX / 2 + 2, 100) && errno == EINVAL, "memalign beyond it: errno %d", errno);
     /* memalign rounds up instead, and fails where nothing is above. */
     for (size_t i = 0; i < TEST_COUNT(no_powers); i++) {
         size_t alignment = no_powers[i];

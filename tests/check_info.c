@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "suite.h"
-
+#include "pages/large.h"
 #include "stats/verify.h"
+#include "suite.h"
 
 /* Whether two figures differ by no more than 3 % and a little. */
 static int about(size_t a, size_t b)
@@ -45,7 +45,7 @@ static void empty(size_t count)
 static const struct kind {
     size_t size, count;
 } kinds[] = {{16, 300000}, {48, 200000}, {100, 200000}, {1000, 40000}, {5000, 8000}, {32768, 1000},
-             {100000, 400}, {200000, 200}, {1000000, 50}, {1200000, 40}, {9000000, 10}};
+             {100000, 400}, {200000, 200}, {1000000, 50}, {1200000, 40}, {9000000, 10}, {80000000, 2}};
 
 /* What is live is counted as live, what is free as free, and all of it adds up. */
 START_TEST(test_mallinfo2)
@@ -57,7 +57,7 @@ START_TEST(test_mallinfo2)
     struct mallinfo2 full = hakmem_mallinfo2();
     size_t live = full.uordblks - before.uordblks + full.hblkhd - before.hblkhd;
     NEED(about(live, usable), "%zu bytes live, mallinfo2 says %zu", usable, live);
-    if (size > TEST_MIB)
+    if (size > HAK_LARGE_MAX)
         NEED(full.hblks - before.hblks == count && about(full.hblkhd - before.hblkhd, usable),
              "%zu huge blocks of %zu bytes", full.hblks - before.hblks, full.hblkhd - before.hblkhd);
     else
@@ -227,7 +227,7 @@ END_TEST
 START_TEST(test_trim_gives_back)
 {
     size_t size = kinds[_i].size, count = 48 * TEST_MIB / size;
-    count = count > MOST ? MOST : count;
+    count = count > MOST ? MOST : count ? count : 1;
     hakmem_malloc_trim(0);
     memset(blocks, 1, sizeof(blocks));
     size_t start = resident_bytes();
@@ -298,7 +298,13 @@ END_TEST
 
 START_TEST(test_mallopt)
 {
+    static const int advice[] = {M_TOP_PAD, M_MMAP_MAX, M_CHECK_ACTION, M_PERTURB, M_ARENA_TEST, M_ARENA_MAX};
     NEED(hakmem_mallopt(-12345, 1) == 0, "mallopt of a parameter that nobody has");
+    for (size_t i = 0; i < TEST_COUNT(advice); i++)
+        NEED(hakmem_mallopt(advice[i], 8) == 1, "mallopt(%d, 8)", advice[i]);
+    NEED(hakmem_mallopt(M_MXFAST, 160) == 1 && hakmem_mallopt(M_MXFAST, 161) == 0, "mallopt(M_MXFAST)");
+    NEED(hakmem_mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1 && hakmem_mallopt(M_MMAP_THRESHOLD, (32 << 20) + 1) == 0,
+         "mallopt(M_MMAP_THRESHOLD)");
 #if !HAK_MINIMAL
     NEED(hakmem_mallopt(M_TRIM_THRESHOLD, 0) == 1, "mallopt(M_TRIM_THRESHOLD, 0)");
     size_t start = resident_bytes();

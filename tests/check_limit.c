@@ -240,6 +240,118 @@ START_TEST(test_fork)
 }
 END_TEST
 
+/* ---- at the hard limit ---- */
+
+enum { AT_ONCE = 2, KEPT = 1000, KEPT_SIZE = 60000 };
+static pthread_barrier_t step;
+static atomic_ulong refused;
+
+static void keep_free(void)
+{
+    static unsigned char *kept[KEPT];
+    for (size_t i = 0; i < KEPT; i++) {
+        kept[i] = hakmem_malloc(KEPT_SIZE);
+        NEED(kept[i], "block %zu of what is to be kept free", i);
+        pattern_fill(kept[i], KEPT_SIZE, i);
+    }
+    for (size_t i = 0; i < KEPT; i++)
+        hakmem_free(kept[i]);
+}
+
+static void *asks_for_half(void *first)
+{
+    for (unsigned long n = test_scale(200); n--;) {
+        if (first)
+            keep_free();
+        pthread_barrier_wait(&step);
+        void *block = hakmem_malloc(20 * TEST_MIB);
+        atomic_fetch_add(&refused, !block);
+        pthread_barrier_wait(&step);
+        hakmem_free(block);
+        pthread_barrier_wait(&step);
+    }
+    return NULL;
+}
+
+/* What is kept free has to go back for both, and either may find that the other has done it. */
+START_TEST(test_two_at_once)
+{
+    pthread_t threads[AT_ONCE];
+    set("limit_hard=80m");
+    pthread_barrier_init(&step, NULL, AT_ONCE);
+    for (uintptr_t i = 0; i < AT_ONCE; i++)
+        NEED(pthread_create(&threads[i], NULL, asks_for_half, (void *)i) == 0, "pthread_create");
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        pthread_join(threads[i], NULL);
+    NEED(atomic_load(&refused) == 0, "%lu of %lu calls failed, and all would have fitted", atomic_load(&refused),
+         AT_ONCE * test_scale(200));
+}
+END_TEST
+
+/* A call that cannot succeed leaves alone what is kept. */
+START_TEST(test_in_vain)
+{
+    set(_i ? "limit_hard=100m" : "limit_hard=0");
+    keep_free();
+    size_t held = atomic_load(&hak_limit_held);
+    for (unsigned i = 0; i < 10; i++) {
+        errno = 0;
+        NEED(!hakmem_malloc(_i ? 200 * TEST_MIB : (size_t)1 << 45) && errno == ENOMEM, "malloc");
+        NEED(!hakmem_aligned_alloc(1 << 21, _i ? 200 * TEST_MIB : (size_t)1 << 45) && errno == ENOMEM, "aligned_alloc");
+    }
+    NEED(atomic_load(&hak_limit_held) + TEST_MIB >= held, "%zu bytes held, %zu before", atomic_load(&hak_limit_held),
+         held);
+}
+END_TEST
+
+/* It fits where it is. */
+START_TEST(test_shrink)
+{
+    static const size_t from[] = {1000, 20000, 100000, 900000, 3000000};
+    unsigned char *mine[TEST_COUNT(from)];
+    set("limit_hard=48m");
+    for (size_t i = 0; i < TEST_COUNT(from); i++) {
+        mine[i] = hakmem_malloc(from[i]);
+        NEED(mine[i], "malloc");
+        pattern_fill(mine[i], from[i], i);
+    }
+    while (hakmem_malloc(900000))
+        ;
+    for (size_t size = 900000; size >= 16; size /= 2)
+        while (hakmem_malloc(size))
+            ;
+    for (size_t i = 0; i < TEST_COUNT(from); i++)
+        for (size_t part = 2; part < 20; part += 3) {
+            size_t size = from[i] / part;
+            errno = 0;
+            unsigned char *block = hakmem_realloc(mine[i], size);
+            NEED(block && errno == 0, "from %zu to %zu bytes: errno %d", from[i], size, errno);
+            NEED(pattern_check_part(block, size, from[i], i) == SIZE_MAX, "from %zu to %zu bytes", from[i], size);
+            mine[i] = block;
+            if (part == 17)
+                hakmem_free_sized(block, size); /* by its size, however large the block is */
+        }
+    hak_verify();
+}
+END_TEST
+
+START_TEST(test_pressure_by_realloc)
+{
+    char *block = hakmem_malloc(_i ? 30 * TEST_MIB : 200000);
+    hakmem_on_pressure(note, &calls);
+    set(_i ? "limit_soft=50m" : "limit_soft=4m");
+    for (size_t i = 1; _i && i <= 10; i++)
+        block = hakmem_realloc(block, 40 * i * TEST_MIB);
+    enum { MANY = 40 };
+    char *many[MANY];
+    for (size_t i = 0; !_i && i < MANY; i++)
+        many[i] = hakmem_realloc(hakmem_malloc(10), 140000);
+    for (size_t i = 0; !_i && i < MANY; i++)
+        many[i] = hakmem_realloc(many[i], 1000000);
+    NEED(block && atomic_load(&calls) >= 1, "called %lu times", atomic_load(&calls));
+}
+END_TEST
+
 START_TEST(test_share)
 {
     size_t memory = hak_os_memory_limit();
@@ -260,6 +372,10 @@ int main(void)
         tcase_add_test(tcase, test_hard_limit);
         tcase_add_test(tcase, test_soft_limit);
         tcase_add_loop_test(tcase, test_threads, 0, 2);
+        tcase_add_test(tcase, test_two_at_once);
+        tcase_add_loop_test(tcase, test_in_vain, 0, 2);
+        tcase_add_test(tcase, test_shrink);
+        tcase_add_loop_test(tcase, test_pressure_by_realloc, 0, 2);
         tcase_add_test(tcase, test_share);
     }
     if (!HAK_MINIMAL && !TEST_SANITIZER) {

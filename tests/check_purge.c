@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include "pages/large.h"
+#include "pages/stock.h"
 #include "purge/purge.h"
 #include "suite.h"
 #include "stats/verify.h"
 
 #define HELD (60 * TEST_MIB)
 
-/* Spans in superslabs, mappings of their own, of which no more than 64 are kept, and slabs of one block each. */
+/* Large blocks that stocks keep, others, and slabs of one block each. */
 static const size_t sizes[] = {TEST_MIB, 2 * TEST_MIB, 100 * TEST_KIB};
 static unsigned char *blocks[1000];
 
@@ -85,15 +86,21 @@ END_TEST
 /* The block that was freed last, which huge.c hands out by a way of its own. */
 START_TEST(test_front)
 {
-    size_t size = 3 * TEST_MIB;
-    unsigned char *block = memset(hakmem_malloc(size), 1, size);
+    size_t size = HAK_LARGE_MAX + TEST_MIB;
+    for (unsigned i = 0; i < 10; i++) { /* more is kept when that is seen to be of use */
+        void *one = hakmem_malloc(size), *two = hakmem_malloc(2 * size);
+        hakmem_free(one);
+        hakmem_free(two);
+    }
+    pass(HAK_PURGE_PASSES + 1);
+    unsigned char *block = memset(hakmem_malloc(size), 1, TEST_MIB);
     for (unsigned i = 0; i < 5; i++) {
         hakmem_free(block);
         size_t given = pass(HAK_PURGE_PASSES);
         NEED(given < size, "%zu bytes given back that were used a moment ago", given);
-        block = memset(hakmem_malloc(size), 1, size);
+        block = memset(hakmem_malloc(size), 1, TEST_MIB);
     }
-    void *next = memset(hakmem_malloc(2 * size), 1, 2 * size);
+    void *next = memset(hakmem_malloc(2 * size), 1, TEST_MIB);
     hakmem_free(block);
     NEED(pass(HAK_PURGE_PASSES - 1) < size, "given back too early");
     hakmem_free(next); /* now this is in front, and the other behind it is as old as it was */
@@ -108,28 +115,28 @@ END_TEST
  * than once before. */
 START_TEST(test_bound_of_huge)
 {
-    ck_assert(hakmem_tune_parse("keep_free=64m,huge_cache=16m", NULL, NULL) == HAKMEM_TUNE_OK);
-    hakmem_free(memset(hakmem_malloc(800 * TEST_MIB), 1, 800 * TEST_MIB));
-    for (size_t size = 4 * TEST_MIB; size < 15 * TEST_MIB; size += 200 * TEST_KIB) {
-        hakmem_free(memset(hakmem_malloc(size), 1, size));
+    ck_assert(hakmem_tune_parse("keep_free=1g,huge_cache=160m", NULL, NULL) == HAKMEM_TUNE_OK);
+    hakmem_free(memset(hakmem_malloc(800 * TEST_MIB), 1, TEST_MIB));
+    for (size_t size = 65 * TEST_MIB; size < 150 * TEST_MIB; size += 2 * TEST_MIB) {
+        hakmem_free(memset(hakmem_malloc(size), 1, TEST_MIB));
         struct hak_huge_counts counts = hak_huge_count();
-        NEED(counts.cached + counts.front <= 16 * TEST_MIB, "%zu bytes are kept, and %zu in front", counts.cached,
+        NEED(counts.cached + counts.front <= 160 * TEST_MIB, "%zu bytes are kept, and %zu in front", counts.cached,
              counts.front);
     }
 }
 END_TEST
 
 /* A knob that changes counts for the next block. */
-START_TEST(test_spans_kept)
+START_TEST(test_stock)
 {
     hakmem_free(hakmem_malloc(TEST_MIB / 2));
     hakmem_free(hakmem_malloc(TEST_MIB / 2));
-    size_t kept = hak_super_count().kept_bytes;
-    NEED(kept == TEST_MIB / 2, "%zu bytes in spans that are kept", kept);
+    size_t kept = hak_stock_count(hak_stocks).bytes;
+    NEED(kept == TEST_MIB / 2, "%zu bytes in stocks", kept);
     ck_assert(hakmem_tune_parse("keep_free=0", NULL, NULL) == HAKMEM_TUNE_OK);
     hakmem_free(hakmem_malloc(TEST_MIB / 2));
-    kept = hak_super_count().kept_bytes;
-    NEED(kept == 0, "%zu bytes in spans that are kept", kept);
+    kept = hak_stock_count(hak_stocks).bytes;
+    NEED(kept == 0, "%zu bytes in stocks", kept);
 }
 END_TEST
 
@@ -154,25 +161,27 @@ START_TEST(test_pages_rest)
 }
 END_TEST
 
-/* Superslabs of a heap of this size are huge pages.  Six spans of five units leave two units of each; these alone, or
- * when what is next to them has just been freed, are not worth the huge page. */
+/* Superslabs of a heap of this size are huge pages.  Of blocks of three units one in eleven is in each of them; that one
+ * alone is not worth the huge page. */
 START_TEST(test_huge_page_stays_whole)
 {
-    enum { SPANS = 240 };
+    enum { SPANS = 480 };
     static void *spans[SPANS];
-    size_t size = 5 * 64 * TEST_KIB;
+    size_t size = 3 * 64 * TEST_KIB;
     for (unsigned i = 0; i < SPANS; i++)
         memset(spans[i] = hakmem_malloc(size), 1, size);
-    NEED(pass(2 * HAK_PURGE_PASSES) < TEST_MIB * 2, "two units of a superslab given back");
-    for (unsigned i = SPANS / 2; i < SPANS; i += 6)
+    NEED(pass(2 * HAK_PURGE_PASSES) < TEST_MIB * 4, "more than the end of the last superslab given back");
+    for (unsigned i = SPANS / 2; i < SPANS; i += 11)
         hakmem_free(spans[i]);
-    size_t given = pass(1);
-    NEED(given < TEST_MIB, "%zu bytes given back, two units of a superslab each", given);
-    given = pass(HAK_PURGE_PASSES);
-    NEED(given > (SPANS / 2 / 6 - 2) * size, "%zu bytes given back of superslabs that are free in parts", given);
-    for (unsigned i = 0; i < SPANS; i++)
-        if (i < SPANS / 2 || (i - SPANS / 2) % 6)
+    size_t given = pass(3 * HAK_PURGE_PASSES);
+    NEED(given < TEST_MIB, "%zu bytes given back, three units of a superslab each", given);
+    for (unsigned i = SPANS / 2; i < SPANS; i++)
+        if ((i - SPANS / 2) % 11)
             hakmem_free(spans[i]);
+    given = pass(2 * HAK_PURGE_PASSES);
+    NEED(given > SPANS / 3 * size, "%zu bytes given back of superslabs that are free", given);
+    for (unsigned i = 0; i < SPANS / 2; i++)
+        hakmem_free(spans[i]);
 }
 END_TEST
 
@@ -187,7 +196,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_use_in_between, 0, TEST_COUNT(sizes));
     tcase_add_test(tcase, test_front);
     tcase_add_test(tcase, test_bound_of_huge);
-    tcase_add_test(tcase, test_spans_kept);
+    tcase_add_test(tcase, test_stock);
     if (sysconf(_SC_PAGESIZE) <= (long)(4 * TEST_KIB)) /* no larger page is free among blocks in use */
         tcase_add_test(tcase, test_pages_rest);
     tcase_add_test(tcase, test_huge_page_stays_whole);

@@ -94,6 +94,8 @@ START_TEST(values_round_trip)
             uint64_t span = knob.most - knob.least, shift = test_random(&random) % 64;
             uint64_t value = knob.least + (n == 0 ? 0 : n == 1 ? span : (test_random(&random) >> shift) % (span + 1));
             char text[64], setting[128];
+            if (knob.type == HAKMEM_KNOB_LIMIT && value > 100 && value < 4 * TEST_MIB)
+                continue; /* neither a share nor a limit to run under */
             size_t length = hakmem_tune_format(knob.name, value, text, sizeof text);
             NEED(length == strlen(text) && length > 0, "%s: %s", knob.name, text);
             snprintf(setting, sizeof setting, "%s=%s", knob.name, text);
@@ -116,6 +118,9 @@ START_TEST(format_cuts_off)
     ck_assert_uint_eq(hakmem_tune_format("nothing", 1, text, sizeof text), 0);
     ck_assert_uint_eq(hakmem_tune_format("keep_free", 3 << 20, text, sizeof text), 2);
     ck_assert_str_eq(text, "3m");
+    ck_assert_uint_eq(hakmem_tune_format("limit_hard", 50, text, sizeof text), 3);
+    ck_assert_str_eq(text, "50%");
+    ck_assert_uint_eq(hakmem_tune_format("limit_hard", 101, text, sizeof text), 0);
 }
 END_TEST
 
@@ -164,6 +169,11 @@ START_TEST(wrong_strings)
         {"on_misuse=", "", NULL, HAKMEM_TUNE_BAD_VALUE},
         {"force_libc=maybe", "maybe", NULL, HAKMEM_TUNE_BAD_VALUE},
         {"limit_soft=150%", "150%", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_soft=0%", "0%", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_hard=50", "50", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_hard=101", "101", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_hard=4095k", "4095k", "", HAKMEM_TUNE_OUT_OF_RANGE},
+        {"limit_hard=4194304%", "4194304%", "", HAKMEM_TUNE_OUT_OF_RANGE},
         {"stats_signal=9", "9", "", HAKMEM_TUNE_UNSUPPORTED},
         {"stats_signal=32", "32", "", HAKMEM_TUNE_UNSUPPORTED},
         {"preset=lowmemory", "lowmemory", "low-memory", HAKMEM_TUNE_BAD_VALUE},
@@ -362,6 +372,45 @@ START_TEST(magazine_budget_total_bounds)
 }
 END_TEST
 
+/* Many threads that have used each size, some of them freed by another thread, and sleep. */
+enum { SLEEPERS = 96 };
+static pthread_barrier_t used, seen;
+
+static void *use_each_size(void *unused)
+{
+    for (int round = 0; round < 4; round++)
+        for (size_t size = 16; size <= 128 * TEST_KIB; size += size / 8 > 16 ? size / 8 : 16) {
+            void *some[8];
+            for (int i = 0; i < 8; i++)
+                NEED(some[i] = hakmem_malloc(size), "malloc(%zu)", size);
+            for (int i = 0; i < 8; i++)
+                hakmem_free(some[i]);
+        }
+    pthread_barrier_wait(&used);
+    pthread_barrier_wait(&seen);
+    return unused;
+}
+
+/* What idle threads hold is within the budget of all, or their least shares of it. */
+START_TEST(idle_threads_hold_little)
+{
+    static pthread_t threads[SLEEPERS];
+    struct hakmem_stats stats;
+    set("magazine_budget_total=4m");
+    pthread_barrier_init(&used, NULL, SLEEPERS + 1);
+    pthread_barrier_init(&seen, NULL, SLEEPERS + 1);
+    for (size_t i = 0; i < SLEEPERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, use_each_size, NULL), 0);
+    pthread_barrier_wait(&used);
+    hakmem_stats_get(&stats, sizeof stats);
+    pthread_barrier_wait(&seen);
+    for (size_t i = 0; i < SLEEPERS; i++)
+        pthread_join(threads[i], NULL);
+    /* Those that came first had larger shares. */
+    ck_assert_msg(stats.magazine_bytes < 2 * SLEEPERS * 128 * TEST_KIB, "%zu bytes in magazines", stats.magazine_bytes);
+}
+END_TEST
+
 START_TEST(depot_budget_bounds)
 {
     set("magazine_budget=0,depot_budget=100k");
@@ -440,15 +489,15 @@ END_TEST
 
 START_TEST(huge_cache_bounds)
 {
-    set("huge_cache=16m");
-    for (int i = 0; i < 3; i++) /* it keeps more when that is seen to be of use */
-        returnable_after_blocks_of(10 * TEST_MIB, 10 * TEST_MIB);
-    size_t much = returnable_after_blocks_of(10 * TEST_MIB, 10 * TEST_MIB);
-    ck_assert_msg(much >= 10 * TEST_MIB, "%zu bytes", much);
+    set("huge_cache=200m,keep_free=1g");
+    for (int i = 0; i < 6; i++) /* it keeps more when that is seen to be of use */
+        returnable_after_blocks_of(80 * TEST_MIB, 80 * TEST_MIB);
+    size_t much = returnable_after_blocks_of(80 * TEST_MIB, 80 * TEST_MIB);
+    ck_assert_msg(much >= 80 * TEST_MIB, "%zu bytes", much);
     set("huge_cache=0");
     size_t none = hakmem_mallinfo2().keepcost;
     ck_assert_msg(none < TEST_MIB, "%zu bytes at once", none);
-    none = returnable_after_blocks_of(10 * TEST_MIB, 10 * TEST_MIB);
+    none = returnable_after_blocks_of(80 * TEST_MIB, 80 * TEST_MIB);
     ck_assert_msg(none < TEST_MIB, "%zu bytes", none);
 }
 END_TEST
@@ -473,6 +522,7 @@ int main(void)
         tcase_add_test(effects, threads_set_at_once);
         tcase_add_test(effects, magazine_budget_bounds);
         tcase_add_test(effects, magazine_budget_total_bounds);
+        tcase_add_test(effects, idle_threads_hold_little);
         tcase_add_test(effects, depot_budget_bounds);
         tcase_add_test(effects, depot_keeps_few_large_blocks);
         tcase_add_test(effects, depots_keep_few_large_blocks_in_all);

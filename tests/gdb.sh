@@ -34,8 +34,8 @@ int main(void)
     freed = malloc(100);
     large = malloc(300000);
     span = malloc(500000);
-    huge = malloc(5000000);
-    kept = malloc(3000000);
+    huge = malloc(80000000);
+    kept = malloc(70000000);
     pthread_create(&thread, NULL, from_another_thread, NULL);
     pthread_join(thread, NULL);
     free(freed);
@@ -87,10 +87,27 @@ echo raw:\n
 print/r hak_window_first
 echo core:\n
 generate-core-file $scratch/core
+echo outbox:\n
+set var \$thread = hak_heap_numbered(2)->threads_list
+set var \$thread->outbox.count = 0xffffffff
+hakmem address live
+echo ring:\n
+python
+def refused(command):
+    try:
+        gdb.execute(command)
+    except gdb.error as error:
+        print(error)
+end
+set var \$thread->next_of_heap = \$thread
+python refused("hakmem heaps")
+echo windows:\n
+set var hak_window_first.next = &hak_window_first
+python refused("hakmem address huge")
 echo wrong:\n
 hakmem heaps all
 END_OF_COMMANDS
-timeout -k 5 120 gdb -batch -nx -x "$scratch/commands" "$scratch/program" >"$scratch/output" 2>"$scratch/errors"
+limited 600 gdb -batch -nx -x "$scratch/commands" "$scratch/program" >"$scratch/output" 2>"$scratch/errors"
 if ! grep -q '^heaps:$' "$scratch/output"; then
     grep -qi 'ptrace\|could not trace\|not permitted' "$scratch/errors" && skip_all "gdb may not run a program here"
     ok 1 "gdb runs the program"
@@ -131,10 +148,13 @@ says window "a window" "= window from $hex to $hex: [1-9][0-9]* of [1-9][0-9]* s
 says super "a superslab" "= superslab at $hex: [0-9]+ of 32 units free, [0-9]+ of these dirty\$"
 says slab "a slab" "= slab of heap [0-9]+ at $hex: [0-9]+ of [1-9][0-9]* blocks of [1-9][0-9]* bytes free\$"
 says raw "print/r, which shows the fields" 'units = '
+says outbox "an outbox that says it has more than there is room for" "^$hex is a block of 112 bytes at $hex, live, of"
+says ring "threads that lead back to themselves" "a list by next_of_heap has no end: the memory of the process is damaged"
+says windows "windows that do" "a list by next has no end: the memory of the process is damaged"
 
 # The same from a core, where nothing can be run.
 if [ -e "$scratch/core" ]; then
-    timeout -k 5 120 gdb -batch -nx -ex "source $top_srcdir/gdb/libhakmem-gdb.py" -ex 'echo live:\n' \
+    limited 600 gdb -batch -nx -ex "source $top_srcdir/gdb/libhakmem-gdb.py" -ex 'echo live:\n' \
         -ex 'hakmem address live' -ex 'echo heaps:\n' -ex 'hakmem heaps' "$scratch/program" "$scratch/core" \
         >"$scratch/output" 2>>"$scratch/errors"
     says live "a live block, in a core" "^$hex is a block of 112 bytes at $hex, live, of heap 2\$"

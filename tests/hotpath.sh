@@ -43,8 +43,8 @@ $gcc_or_cc -std=gnu11 -O2 -fno-builtin -fno-unroll-loops -pthread -o "$scratch/h
 instructions()
 {
     rm -f "$scratch"/callgrind.*
-    env LD_PRELOAD="$library" timeout -k 5 100 valgrind --tool=callgrind --callgrind-out-file="$scratch/callgrind.out" \
-        --collect-atstart=no --toggle-collect="$3" "$scratch/hotpath" "$1" "$2" >"$scratch/callgrind.log" 2>&1
+    limited 600 env LD_PRELOAD="$library" valgrind --tool=callgrind \
+        --callgrind-out-file="$scratch/callgrind.out" --collect-atstart=no --toggle-collect="$3" "$scratch/hotpath" "$1" "$2" >"$scratch/callgrind.log" 2>&1
     sed -n 's/^==[0-9]*== Collected : *\([0-9]*\).*/\1/p' "$scratch/callgrind.log"
 }
 

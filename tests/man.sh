@@ -148,8 +148,10 @@ done
 if have mandoc; then
     for page in "$man"/*.[0-9]; do
         grep -q '^\.so ' "$page" && continue
-        # Which other pages are installed is not this page's fault.
-        mandoc -Tlint -Wstyle "$page" 2>&1 | grep -v 'referenced manual not found\|mandoc.db' >"$scratch/lint"
+        # Of the page are the messages that name a line of it.  Which other pages are installed, in what state the
+        # machine's index of them is, and what day it is there, which go between them, is not the page's fault.
+        mandoc -Tlint -Wstyle "$page" 2>/dev/null | grep "^mandoc: [^ ]*:[0-9]*:[0-9]*: " |
+            grep -v 'referenced manual not found\|date in the future' >"$scratch/lint"
         [ ! -s "$scratch/lint" ]
         ok $? "mandoc -Tlint $(basename "$page")"
         note "$scratch/lint"

@@ -64,9 +64,16 @@ says()
     ok $? "hakmem stats $*: $text"
 }
 says 2 "which process"
-says 2 "not a process ID" 12x
 says 2 "not a process ID" 0
+says 2 "not a process ID" 99999999999
+says 1 "no process is called 'no-such-program'" no-such-program
+says 1 "no process is called '?\[31m'" "$(printf '\033[31m')"
 says 2 "unknown option" --xml 1
+says 2 "only one of" --json --prometheus 1
+says 2 "only one of" --watch --all 1
+says 2 "number of seconds" --watch=no 1
+says 2 "number of seconds" --watch=0 1
+says 2 "number of seconds" --watch=nan 1
 says 2 "one process" 1 2
 says 1 "no process 4194305" 4194305
 sleep 100 &
@@ -78,11 +85,54 @@ ok $? "hakmem stats --help"
 "$command" --version | grep -q libhakmem
 ok $? "hakmem stats --version"
 
+# ---- a process that is not to be trusted -----------------------------------------------------------------------------
+# hostile WHAT STATUS PATTERN: what is said of a process whose structures are so, with little memory and in little time.
+hostile()
+{
+    mkfifo "$scratch/hostile.in"
+    : >"$scratch/hostile.pid"
+    limited 100 "$top_builddir/tests/hostile" "$1" <"$scratch/hostile.in" >"$scratch/hostile.pid" 2>&1 &
+    watchdog=$!
+    exec 3>"$scratch/hostile.in"
+    for _ in $(seq 300); do
+        [ -s "$scratch/hostile.pid" ] && break
+        sleep 0.1
+    done
+    (
+        # shellcheck disable=SC3045 # where a shell has no -v the memory is not limited
+        [ -n "$SANITIZER_CFLAGS" ] || ulimit -v 3000000 2>/dev/null
+        limited 60 "$command" "$(cat "$scratch/hostile.pid")" >"$scratch/out" 2>"$scratch/error"
+    )
+    status=$?
+    if grep -q 'not permitted' "$scratch/error"; then
+        skip "hostile: $1" "the memory of other processes must not be read here"
+    else
+        [ $status -eq "$2" ] && [ "$(wc -l <"$scratch/error")" -le 1 ] &&
+            grep -q "$3" "$scratch/out" "$scratch/error" &&
+            ! LC_ALL=C grep -q '[^ -~]' "$scratch/out" "$scratch/error"
+        ok $? "hostile: $1: exit status $status"
+        note "$scratch/error"
+    fi
+    exec 3>&-
+    wait $watchdog
+    rm "$scratch/hostile.in"
+}
+hostile nothing 0 'libhakmem'
+hostile threads 1 'more threads than this command'
+hostile chain 1 'more threads than this command'
+hostile heaps 1 'more heaps than this command'
+hostile windows 1 'more windows than this command'
+hostile version 1 "runs libhakmem '0?\\[31m?*'"
+hostile layout 1 'another build of libhakmem [0-9.]* than'
+hostile counts 0 'libhakmem'
+hostile name 0 '^?\[31mx: process'
+hostile scan 1 'does not use libhakmem'
+
 # ---- from outside ----------------------------------------------------------------------------------------------------
 # outside NAME: starts the program, which writes its own statistics and waits; compares them with those from outside.
 outside()
 {
-    name=$1
+    name=$1 watcher=
     mkfifo "$scratch/$name.in"
     : >"$scratch/$name.own"
     limited 100 "$scratch/$name" json <"$scratch/$name.in" >"$scratch/$name.own" 2>&1 &
@@ -108,12 +158,36 @@ outside()
         "$command" --prometheus "$pid" >"$scratch/$name.metrics" && check prometheus "$scratch/$name.metrics"
         ok $? "$name: Prometheus from outside"
         note "$scratch/check"
-        "$command" "$pid" | grep -q "^libhakmem .*, process $pid\$"
+        "$command" --all "$pid" | grep -q "^libhakmem .*, process $pid\$"
         ok $? "$name: text from outside"
+        "$command" "$pid" >"$scratch/$name.text" &&
+            check text "$scratch/$name.own" "$scratch/$name.text" "$name"
+        ok $? "$name: text for people has the same figures, and no long lines"
+        note "$scratch/check"
+        limited 60 "$command" --json "$name" >"$scratch/$name.seen" 2>"$scratch/error" &&
+            check same "$scratch/$name.own" "$scratch/$name.seen"
+        ok $? "$name: the process of this name"
+        note "$scratch/error"
+        (
+            limited 60 "$command" --watch=0.1 "$pid" >"$scratch/$name.lines" 2>"$scratch/error"
+            echo "status $?" >>"$scratch/$name.lines"
+        ) 3>&- &
+        watcher=$!
+        for _ in $(seq 300); do
+            [ "$(wc -l <"$scratch/$name.lines")" -ge 4 ] && break
+            sleep 0.1
+        done
     fi
     exec 3>&-
     wait $watchdog
     ok $? "$name: the process went on"
+    if [ -n "$watcher" ]; then
+        wait $watcher
+        check lines "$scratch/$name.own" "$scratch/$name.lines" && ! [ -s "$scratch/error" ]
+        ok $? "$name: watched until it ends"
+        note "$scratch/check"
+        note "$scratch/error"
+    fi
 }
 
 if [ -n "$SANITIZER_CFLAGS" ]; then

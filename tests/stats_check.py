@@ -4,6 +4,8 @@
     stats_check.py json FILE           it is JSON, its figures are those of hakmem.h, and they add up
     stats_check.py prometheus FILE     it is the Prometheus text format, strictly read, with the same figures
     stats_check.py same FILE FILE      two snapshots in JSON of one process at rest are the same
+    stats_check.py text FILE FILE NAME    the text for people has the figures of the JSON and the program's name
+    stats_check.py lines FILE FILE     so have the lines of --watch, which ends well
 """
 import json
 import os
@@ -110,4 +112,42 @@ def check_same(one_path, other_path):
     need(one == other, "different members")
 
 
-{"json": check_json, "prometheus": check_prometheus, "same": check_same}[sys.argv[1]](*sys.argv[2:])
+def mib(stats, name):
+    return f"{stats[name] / (1 << 20):.1f}"
+
+
+def check_text(json_path, text_path, name):
+    stats = read_json(json_path)
+    with open(text_path, encoding="ascii") as file:
+        text = file.read()
+    lines = text.splitlines()
+    need(max(map(len, lines)) <= 100, f"a long line: {max(lines, key=len)}")
+    need(lines[0].startswith(f"{name}: process {stats['process']}, libhakmem {stats['libhakmem']}, "), lines[0])
+    need(f"{stats['threads']} threads" in lines[0] and f"{stats['heaps']} heaps" in lines[0], lines[0])
+    for member, words in (("live_bytes", f"live: {stats['live_blocks']} blocks"), ("own_bytes", "libhakmem's own"),
+                          ("committed_bytes", "held"), ("mapped_bytes", "mapped"), ("purged_bytes", "given back"),
+                          ("huge_bytes", f"{stats['huge_blocks']} larger blocks"),
+                          ("magazine_bytes", f"{stats['magazine_blocks']} blocks in threads' magazines"),
+                          ("outbox_bytes", f"{stats['outbox_blocks']} blocks on their way")):  # fmt: skip
+        if stats["counted"] or member not in ("magazine_bytes", "outbox_bytes"):
+            need(re.search(rf"^ *{mib(stats, member)} MiB  {words}", text, re.M), f"no {mib(stats, member)} of {member}")
+    rows = {tuple(line.split()) for line in lines}
+    for one in stats["by_class"]:
+        row = [str(one["block_bytes"]), str(one["live_blocks"])]
+        need(any(list(r[:2]) == row and r[-2:-1] == (str(one["slabs"]),) for r in rows), f"no class {row}")
+    for one in stats["by_heap"]:
+        need(any(r[:3] == (str(one["heap"]), str(one["threads"]), mib(one, "live_bytes")) for r in rows), f"no heap {one}")
+
+
+def check_lines(json_path, lines_path):
+    stats = read_json(json_path)
+    with open(lines_path, encoding="ascii") as file:
+        lines = file.read().splitlines()
+    need(lines[-1] == "status 0" and len(lines) >= 4, f"{len(lines)} lines, and the last is {lines[-1]!r}")
+    heads = lines[0].split()
+    need(heads[:4] == ["live", "free", "own", "held"], f"heads: {heads}")
+    for line in lines[1:4]:
+        need(line.split()[0] == mib(stats, "live_bytes") and line.split()[-1] == str(stats["threads"]), line)
+
+
+{"json": check_json, "text": check_text, "lines": check_lines, "prometheus": check_prometheus, "same": check_same}[sys.argv[1]](*sys.argv[2:])

@@ -58,6 +58,12 @@ ok $? "no executable stack"
 ok $? "nothing is writable and executable"
 grep -q 'GNU_RELRO' "$scratch/headers"
 ok $? "relocations become read-only"
+# What every thread begins with; a stripped library does not tell.
+section=$(readelf --symbols --wide "$library" | awk '$8 == "hak_tcache_none" { print $7; exit }')
+if [ -n "$section" ]; then
+    readelf --sections --wide "$library" | sed 's/\[ */[/' | grep "^ *\[$section\] .data.rel.ro"
+    ok $? "the first cache of all threads is read-only"
+fi
 if [ -z "$SANITIZER_CFLAGS" ]; then
     # How much static TLS it takes from what dlopen has left: 16 words.
     tls=$(awk '$1 == "TLS" { print $6 }' "$scratch/headers")

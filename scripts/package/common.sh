@@ -34,6 +34,16 @@ fresh_clone()
     run git clone -q --no-hardlinks "$source_dir" "$1"
 }
 
+# orig_tarball CLONE DIR: puts the source of Debian's packages into DIR; sets `tarball` and `version` as the next function
+# does.  This is what git has, and gbp makes the same: the bytes are those of every release of Debian, whereas a
+# configure script is another with each Autoconf.
+orig_tarball()
+{
+    version=$(sed -n 's/^AC_INIT(\[[^]]*\], \[\([^]]*\)\].*/\1/p' "$1/configure.ac")
+    tarball=$2/libhakmem_$version.orig.tar.gz
+    git -C "$1" -c tar.umask=0002 archive --format=tar --prefix="libhakmem-$version/" HEAD | gzip -9 -n >"$tarball"
+}
+
 # dist_tarball CLONE: makes the release tarball there; `tarball` is its name and `version` that of the release.
 dist_tarball()
 {
@@ -90,9 +100,19 @@ chroot_archive()
     for file in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list; do
         [ -n "$sources" ] || [ ! -s "$file" ] || sources=$file
     done
-    # Without sources mmdebstrap takes deb.debian.org.
-    # shellcheck disable=SC2086
-    run mmdebstrap --quiet --variant=minbase "$@" "$(os_release)" "$archive" $sources
+    suite_archive "$(os_release)" "$archive" "$sources" "$@"
+}
+
+# suite_archive SUITE FILE SOURCES OPTION...: the same of any suite; without SOURCES mmdebstrap takes deb.debian.org.
+suite_archive()
+{
+    suite=$1 archive=$2 sources=$3
+    shift 3
+    # Whether lists of packages that are old will do is this machine's to say: mirrors of one day are in use.
+    eval "$(apt-config shell valid Acquire::Check-Valid-Until date Acquire::Check-Date)"
+    # shellcheck disable=SC2086,SC2154
+    run mmdebstrap --quiet --variant=minbase ${valid:+--aptopt="Acquire::Check-Valid-Until $valid"} \
+        ${date:+--aptopt="Acquire::Check-Date $date"} "$@" "$suite" "$archive" $sources
 }
 
 # chroot_unpack FILE DIR: the chroot that `inside` runs commands in from now on.

@@ -76,12 +76,14 @@ HAK_EXPORT void *HAK_NAME(aligned_alloc)(size_t alignment, size_t size)
 
 HAK_EXPORT void *HAK_NAME(memalign)(size_t alignment, size_t size)
 {
-    if (alignment > PTRDIFF_MAX) {
+    if (alignment > (size_t)1 << 63) {
         errno = EINVAL;
         return NULL;
     }
     if (!is_power_of_two(alignment))
         alignment = alignment <= 16 ? 16 : (size_t)1 << (64 - __builtin_clzl(alignment - 1));
+    if (alignment > PTRDIFF_MAX) /* as glibc says of one that is valid and cannot be had */
+        return hak_out_of_memory();
     return hak_malloc_aligned(alignment, size);
 }
 

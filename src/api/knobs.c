@@ -5,6 +5,7 @@
  */
 #include "api/knobs.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #include "process/init.h"
@@ -14,6 +15,7 @@
 #include "purge/purge.h"
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
+#include "pages/stock.h"
 #include "pages/superslab.h"
 
 /* ---- the effect of a new value, beyond that it is read from now on ---- */
@@ -22,6 +24,7 @@ static void apply_depot_budget(void)
 {
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         hak_heap_drain(hak_heap_numbered(number));
+    hak_misuse_report();
 }
 
 static void apply_huge_cache(void)
@@ -31,6 +34,8 @@ static void apply_huge_cache(void)
 
 static void apply_keep_free(void)
 {
+    for (unsigned i = 0; i < HAK_STOCKS; i++)
+        hak_stock_decay(&hak_stocks[i], true);
     hak_super_purge(hak_super_keep());
     hak_huge_purge(hak_super_keep());
 }
@@ -83,7 +88,7 @@ enum hakmem_tune_status hakmem_tune_set(const char *name, uint64_t value)
     const struct hakmem_knob *knob = hak_knob_named(name);
     if (!knob)
         return HAKMEM_TUNE_UNKNOWN;
-    if (value < knob->least || value > knob->most)
+    if (!hak_knob_in_range(knob, value))
         return HAKMEM_TUNE_OUT_OF_RANGE;
     hak_start();
     return set(knob, value);
@@ -100,12 +105,44 @@ enum hakmem_tune_status hakmem_tune_check(const char *settings, hakmem_tune_comp
     return hak_knobs_parse(settings, hak_knob_supported, complain, data);
 }
 
+/* glibc's numbers, as far as the headers have no names for them. */
+#ifndef M_ARENA_TEST
+#define M_ARENA_TEST (-7)
+#endif
+#ifndef M_ARENA_MAX
+#define M_ARENA_MAX (-8)
+#endif
+
+static int set_to(enum hak_knob number, uint64_t value)
+{
+    return set(hak_knob_numbered(number), value) == HAKMEM_TUNE_OK;
+}
+
+/* Advice on how glibc's malloc is to go about it succeeds and changes nothing here; what is refused is what glibc
+ * refuses. */
 int hak_mallopt(int parameter, int value)
 {
-    const struct hakmem_knob *knob = hak_knob_numbered(HAK_KNOB_keep_free);
-    if (parameter != M_TRIM_THRESHOLD)
+    hak_start();
+    switch (parameter) {
+    case M_TRIM_THRESHOLD:
+        return set_to(HAK_KNOB_keep_free, value < 0 ? hak_knob_numbered(HAK_KNOB_keep_free)->most : (uint64_t)value);
+    case M_MXFAST:
+        return value >= 0 && value <= (int)(80 * sizeof(size_t) / 4);
+    case M_MMAP_THRESHOLD:
+        return value >= 0 && value <= 32 << 20;
+    case M_NLBLKS:
+    case M_GRAIN:
+    case M_KEEP:
+    case M_TOP_PAD:
+    case M_MMAP_MAX:
+    case M_CHECK_ACTION:
+    case M_PERTURB:
+    case M_ARENA_TEST:
+    case M_ARENA_MAX:
+        return 1;
+    default:
         return 0;
-    return set(knob, value < 0 ? knob->most : (uint64_t)value) == HAKMEM_TUNE_OK;
+    }
 }
 
 /* ---- what there is ---- */
@@ -144,7 +181,7 @@ size_t hakmem_tune_format(const char *name, uint64_t value, char *buffer, size_t
     const struct hakmem_knob *knob = hak_knob_named(name);
     char line[64] = {0};
     struct hak_text text = {line, line + sizeof line - 1};
-    if (!knob || value < knob->least || value > knob->most)
+    if (!knob || !hak_knob_in_range(knob, value))
         return 0;
     hak_knob_text(&text, knob, value);
     size_t length = (size_t)(text.at - line);

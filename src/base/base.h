@@ -2,10 +2,11 @@
 /*
  * base.h - the vocabulary and the few macros that every other file uses.  Layer 0: may include nothing of ours.
  *
- *   block      what malloc returns; of a size class up to 128 KiB, else large (up to 1 MiB) or huge
+ *   block      what malloc returns; of a size class up to 128 KiB, else large (up to 64 MiB) or huge
  *   unit       64 KiB of address space, the grain of the page map
  *   slab       one to eight units in one superslab, cut into blocks of one size class, owned by one heap
- *   span       units in one superslab that hold one large block
+ *   run        units in a row, free or of one large block; runs cross the borders of superslabs
+ *   stock      a heap's freed large blocks that wait for the next block of their length
  *   superslab  2 MiB, aligned to 2 MiB, 32 units: what is asked of the kernel, and what one huge page can back
  *   window     a range of addresses in which superslabs are placed, with one page map
  *   page map   four bytes a unit of a window: which heap owns it and which class its blocks have
@@ -52,6 +53,7 @@
 #define HAK_SUPER_SHIFT 21
 #define HAK_SUPER ((size_t)1 << HAK_SUPER_SHIFT)
 #define HAK_SUPER_UNITS 32u
+#define HAK_SLAB_UNITS_MAX 8u /* no slab is longer */
 
 /* What two threads write often, each its own (heaps, caches), must not share this many bytes: two lines, as processors
  * fetch lines in pairs.  What is written once a slab, by whatever thread (the locks below a heap's), lies together. */

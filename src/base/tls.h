@@ -22,6 +22,7 @@ enum hak_fork_state {
     HAK_FORK_NONE,
     HAK_FORK_TAKES, /* this thread forks, and is taking all locks */
     HAK_FORK_HOLDS, /* it holds all of them */
+    HAK_FORK_DIES,  /* no fork: the thread found the allocator's own structures broken, perhaps under a lock */
 };
 
 struct hak_tls {
@@ -29,6 +30,7 @@ struct hak_tls {
     uint8_t state;  /* enum hak_thread_state */
     uint8_t fork;   /* enum hak_fork_state */
     uint8_t frees;  /* how many blocks it has freed before it had a cache */
+    uint8_t misuses; /* how many were found and not reported yet (misuse.h) */
     /* Debug builds: the locks held, by rank. */
     uint8_t ranks_held[16];
     uint32_t ranks;

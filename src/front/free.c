@@ -56,11 +56,19 @@ static bool free_common(void *p)
     if (HAK_DEBUG || !hak_tcache_entry(cache, p, &entry))
         return false;
     if (entry == HAK_ENTRY_LARGE) {
-        hak_large_free("free", p);
+        hak_large_free(HAK_ENTRY_OWNER(cache->key), "free", p);
         return true;
     }
     return HAK_ENTRY_OWNER(entry) != 0 && HAK_LIKELY(hak_block_begins(p, entry)) &&
            put_away((struct hak_tcache *)cache, p, entry);
+}
+
+/* The end of each call, without a lock. */
+HAK_INLINE void finish(const void *caller)
+{
+    hak_misuse_report();
+    if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
+        hak_purge_tick(caller);
 }
 
 HAK_INLINE void free_any(const char *call, void *p, const void *caller)
@@ -78,12 +86,10 @@ HAK_INLINE void free_any(const char *call, void *p, const void *caller)
             hak_huge_free(call, p);
         break;
     case HAK_CLASS_LARGE:
-    case HAK_CLASS_INSIDE:
-        hak_large_free(call, p);
+        hak_large_free(HAK_ENTRY_OWNER(hak_tcache_hot_self()->key), call, p);
         break;
     }
-    if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
-        hak_purge_tick(caller);
+    finish(caller);
 }
 
 void hak_free_slow(void *p)
@@ -92,8 +98,8 @@ void hak_free_slow(void *p)
         return;
     if (HAK_UNLIKELY(!free_common(p)))
         free_any("free", p, __builtin_return_address(0));
-    else if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
-        hak_purge_tick(__builtin_return_address(0));
+    else
+        finish(__builtin_return_address(0));
 }
 
 void hak_free_slow_by(const char *call, void *p)
@@ -104,7 +110,7 @@ void hak_free_slow_by(const char *call, void *p)
 /* Whether a block of `usable` bytes can be what was asked for: exactly that size, or what realloc left in place. */
 static bool size_fits(size_t align, size_t size, size_t usable)
 {
-    if (size > usable || align > 1 || hak_keeps_in_place(usable, size))
+    if (size > usable || align > 1 || hak_keeps_in_place(usable, size) || hak_may_be_oversized())
         return size <= usable;
     return usable <= HAK_MEDIUM_MAX && hak_classes[hak_class_of(size)].size == usable;
 }
@@ -116,8 +122,10 @@ void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size)
     size_t usable = hak_usable_size(call, p);
     if (HAK_UNLIKELY(!usable)) /* no block: that was reported */
         return;
-    if (HAK_LIKELY(size_fits(align, size, usable) || hak_is_libcs(p)))
+    if (HAK_LIKELY(size_fits(align, size, usable) || hak_is_libcs(p))) {
         hak_free_slow_by(call, p);
-    else
+    } else {
         hak_misuse_size(call, p, size, usable);
+        hak_misuse_report();
+    }
 }

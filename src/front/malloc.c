@@ -10,6 +10,7 @@
 #include "front/fast.h"
 #include "process/init.h"
 #include "pages/large.h"
+#include "pages/misuse.h"
 #include "os/libc_malloc.h"
 #include "heap/registry.h"
 #include "purge/pressure.h"
@@ -21,9 +22,10 @@ void *hak_out_of_memory(void)
     return NULL;
 }
 
-/* After more may have been taken from the kernel. */
-static void note_held(void)
+/* The end of each call that may have taken more from the kernel, without a lock. */
+void hak_allocation_ends(void)
 {
+    hak_misuse_report();
     if (HAK_UNLIKELY(hak_load(&hak_limit_rise) >= HAK_SHED_FROM))
         hak_shed();
     if (HAK_UNLIKELY(hak_load(&hak_limit_pressed)))
@@ -41,7 +43,9 @@ HAK_INLINE void *alloc_from(struct hak_tcache *thread, unsigned class)
  * the kernel.  The alignment and size are those that the program asked for. */
 static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
 {
-    for (int attempt = 0; attempt < 2; attempt++) {
+    struct hak_retry retry = {0};
+    do {
+        hak_retry_begin(&retry);
         struct hak_tcache *thread = hak_thread_tcache();
         void *block = NULL;
         if (HAK_LIKELY(thread))
@@ -51,12 +55,11 @@ static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
         if (!block && hak_ready())
             hak_heap_get(hak_orphan_heap, class, &block, 1);
         if (HAK_LIKELY(block)) {
-            note_held();
+            hak_allocation_ends();
             return hak_live_bits_allocated(block);
         }
-        if (!hak_ready() || hak_reclaim() == 0)
-            break;
-    }
+    } while (hak_retry(&retry, size));
+    hak_misuse_report();
     return hak_out_of_memory();
 }
 
@@ -65,38 +68,44 @@ static void *alloc_class(unsigned class, size_t align, size_t size)
     if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED)) {
         void *block = alloc_from((struct hak_tcache *)hak_tcache_hot_self(), class);
         if (HAK_LIKELY(block)) {
-            note_held();
+            hak_allocation_ends();
             return hak_live_bits_allocated(block);
         }
     }
     return alloc_hard(class, align, size);
 }
 
-static void *alloc_large(size_t size, size_t align, bool *zero)
+/* Of the calling thread's heap; 0 while it has none. */
+HAK_INLINE unsigned heap_number(void)
+{
+    return HAK_ENTRY_OWNER(hak_tcache_hot_self()->key);
+}
+
+static HAK_NOINLINE void *alloc_large(size_t size, size_t align, bool *zero)
 {
     if (HAK_UNLIKELY(size > PTRDIFF_MAX || !hak_start()))
         return hak_out_of_memory();
     if (HAK_UNLIKELY(hak_knob_value(force_libc)))
         return hak_libc_malloc(align, size);
-    void *block = hak_large_alloc(size, align, zero);
-    if (HAK_UNLIKELY(!block) && hak_reclaim() != 0)
-        block = hak_large_alloc(size, align, zero);
-    note_held();
+    unsigned heap = heap_number();
+    struct hak_retry retry = {0};
+    void *block;
+    do {
+        hak_retry_begin(&retry);
+        block = hak_large_alloc(heap, size, align, zero);
+    } while (HAK_UNLIKELY(!block) && hak_retry(&retry, hak_add_sat(size, align)));
+    if (HAK_UNLIKELY(!block))
+        hak_limit_forget_rise();
+    hak_allocation_ends();
     return HAK_LIKELY(block) ? block : hak_out_of_memory();
-}
-
-static HAK_NOINLINE void *alloc_big(size_t size, size_t align)
-{
-    bool zero;
-    void *block = hak_large_reuse(size, align);
-    return HAK_LIKELY(block) ? block : alloc_large(size, align, &zero);
 }
 
 void *hak_malloc_slow(size_t size)
 {
+    bool zero;
     if (HAK_LIKELY(size <= HAK_MEDIUM_MAX))
         return alloc_class(hak_class_of(size), 1, size);
-    return alloc_big(size, 1);
+    return alloc_large(size, 1, &zero);
 }
 
 void *hak_calloc_slow(size_t bytes)
@@ -107,7 +116,7 @@ void *hak_calloc_slow(size_t bytes)
     void *block = NULL;
     if (bytes <= HAK_MEDIUM_MAX)
         block = alloc_class(hak_class_of(bytes), 1, bytes);
-    else if (bytes > HAK_LARGE_MAX || !(block = hak_large_reuse(bytes, 1)))
+    else
         block = alloc_large(bytes, 1, &zero);
     if (HAK_UNLIKELY(!block) || zero || (bytes > HAK_LARGE_MAX && hak_huge_clear(block, bytes)))
         return block;
@@ -121,8 +130,9 @@ void *hak_calloc_slow(size_t bytes)
  */
 void *hak_malloc_aligned(size_t align, size_t size)
 {
+    bool zero;
     if (size > HAK_MEDIUM_MAX || align > HAK_UNIT)
-        return alloc_big(size, align);
+        return alloc_large(size, align, &zero);
     size_t multiple = hak_round_up(HAK_MAX(size, 1), align);
     void *block = hak_pop(multiple);
     return HAK_LIKELY(block) ? block : alloc_class(hak_class_of(multiple), align, size);

@@ -9,6 +9,7 @@
 #include "front/fast.h"
 #include "pages/large.h"
 #include "os/libc_malloc.h"
+#include "pages/misuse.h"
 #include "pages/limit.h"
 
 enum kind { SMALL, LARGE, HUGE, LIBCS, NONE };
@@ -54,7 +55,9 @@ size_t hak_usable_size(const char *call, void *p)
     size_t usable;
     if (!p)
         return 0;
-    return HAK_LIKELY(kind_of(call, p, &usable) != NONE) ? usable : 0;
+    bool is_block = kind_of(call, p, &usable) != NONE;
+    hak_misuse_report();
+    return HAK_LIKELY(is_block) ? usable : 0;
 }
 
 /* The common case by itself: a small block of the thread's own heap that is left where it is. */
@@ -71,11 +74,27 @@ HAK_INLINE bool stays(void *p, size_t size)
     return hak_keeps_in_place(mag->size, size) && HAK_LIKELY(hak_is_block_start(p, mag->inverse, mag->last));
 }
 
+static _Atomic uint32_t oversized;
+
+bool hak_may_be_oversized(void)
+{
+    return hak_load(&oversized);
+}
+
+/* Programs do not expect that less memory cannot be had. */
+static void *shrink_in_place(void *p, int saved)
+{
+    hak_store(&oversized, 1);
+    errno = saved;
+    return p;
+}
+
 static void *move(void *p, size_t usable, size_t size)
 {
+    int saved = errno;
     void *block = hak_malloc(size);
     if (HAK_UNLIKELY(!block))
-        return NULL;
+        return size <= usable ? shrink_in_place(p, saved) : NULL;
     memcpy(block, p, HAK_MIN(usable, size));
     hak_free(p);
     return block;
@@ -95,14 +114,16 @@ static HAK_NOINLINE void *resize(void *p, size_t size)
         if (HAK_LIKELY(hak_keeps_in_place(usable, size)))
             return p;
         break;
-    case LARGE:
-        if (size > HAK_MEDIUM_MAX && hak_large_resize("realloc", p, size))
+    case LARGE: {
+        bool resized = size > HAK_MEDIUM_MAX && hak_large_resize("realloc", p, size);
+        hak_allocation_ends();
+        if (resized)
             return p;
         break;
+    }
     case HUGE: {
         void *resized = hak_huge_resize("realloc", p, size);
-        if (HAK_UNLIKELY(hak_load(&hak_limit_rise) >= HAK_SHED_FROM))
-            hak_shed();
+        hak_allocation_ends();
         if (resized)
             return resized;
         break;
@@ -110,6 +131,7 @@ static HAK_NOINLINE void *resize(void *p, size_t size)
     case LIBCS:
         return hak_libc_realloc(p, size);
     case NONE:
+        hak_misuse_report();
         errno = EINVAL;
         return NULL;
     }

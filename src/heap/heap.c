@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * heap.c - blocks between depots and slabs.  Owns no global state; works on one heap at a time, under its lock
- * (HAK_RANK_HEAP).  Calls slab.h, meta.h and thp.h, and registry.h for slabs that exited threads left behind.
+ * (HAK_RANK_HEAP).  Calls slab.h, meta.h and thp.h, and adopt.h for slabs that exited threads left behind.
  */
 #include "heap/heap.h"
 
 #include <string.h>
 
 #include "pages/meta.h"
-#include "heap/registry.h"
+#include "heap/adopt.h"
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
 #include "pages/thp.h"
@@ -51,17 +51,14 @@ static void destroy(struct hak_heap *heap, struct hak_slab *slab)
         heap->slabs[slab->class]--;
     heap->units -= slab->units;
     heap->slab_bytes -= slab->capacity * size_of(slab->class);
+    if (heap->empty[slab->class] == slab)
+        heap->empty[slab->class] = NULL;
     hak_slab_destroy(slab, &heap->lists[slab->class]);
 }
 
-/* Nobody is about to have an empty slab created again. */
-static bool deserted(struct hak_heap *heap)
-{
-    return hak_load(&heap->threads) == 0;
-}
-
 /* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the
- * class would have it created again.  False if the slab is gone. */
+ * class would have it created again, if there is a thread that asks for one.  So no class has two that are empty.
+ * False if the slab is gone. */
 static bool put_in_slab(struct hak_heap *heap, struct hak_slab *slab, void *block)
 {
     unsigned class = slab->class;
@@ -71,8 +68,12 @@ static bool put_in_slab(struct hak_heap *heap, struct hak_slab *slab, void *bloc
     if (HAK_STATS)
         heap->out[class]--;
     heap->slab_bytes += size_of(class);
-    if (HAK_LIKELY(!hak_slab_empty(slab) || (!deserted(heap) && only_one_listed(slab, lists))))
+    if (HAK_LIKELY(!hak_slab_empty(slab)))
         return true;
+    if (!heap->abandoned && only_one_listed(slab, lists)) {
+        heap->empty[class] = slab;
+        return true;
+    }
     destroy(heap, slab);
     return false;
 }
@@ -96,6 +97,8 @@ static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsi
         if (!put_in_slab(heap, slab, blocks[i]))
             slab = NULL;
     }
+    if (HAK_UNLIKELY(heap->abandoned) && hak_slab_pick(&heap->lists[class]))
+        hak_adopt_offer(heap, class);
 }
 
 /* The slab to take from: one of the heap's own, one of a heap without a thread, or a new one, of which *untouched tells
@@ -106,7 +109,7 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
     struct hak_slab *slab = hak_slab_pick(lists);
     if (HAK_LIKELY(slab) || !may_create)
         return slab;
-    if (hak_registry_adopt_slab(heap, class))
+    if (hak_adopt_slab(heap, class))
         return hak_slab_pick(lists);
     slab = hak_slab_create(class, heap->number, lists, untouched);
     if (slab) {
@@ -255,12 +258,23 @@ static void store_large(struct hak_heap *heap, unsigned class, void *block)
         put(heap, class, &block, 1);
 }
 
+/* Whether a single block is the very one that came last: then it was freed twice in a row, by a thread whose magazine
+ * has no room to tell so. */
+static bool on_top(const struct hak_depot *depot, void *const *blocks, unsigned count)
+{
+    return count == 1 && depot->count && depot->blocks[depot->count - 1] == blocks[0];
+}
+
 /* Free blocks of one class: into the depot if it has room, else into their slabs. */
 static void store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
-    if (HAK_UNLIKELY(!shares_budget(class)))
+    if (HAK_UNLIKELY(heap->abandoned))
+        put(heap, class, blocks, count);
+    else if (HAK_UNLIKELY(!shares_budget(class)))
         for (unsigned i = 0; i < count; i++)
             store_large(heap, class, blocks[i]);
+    else if (HAK_UNLIKELY(on_top(&heap->depots[class], blocks, count)))
+        hak_misuse_double_free("free", blocks[0], size_of(class));
     else if (HAK_LIKELY(depot_has_room(heap, class, count)))
         depot_push(heap, class, blocks, count);
     else
@@ -374,39 +388,41 @@ unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
 
 /* ---- giving back ---- */
 
-static void drain_depots(struct hak_heap *heap)
+void hak_heap_drain_depot(struct hak_heap *heap, unsigned class)
 {
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        struct hak_depot *depot = &heap->depots[class];
-        put(heap, class, depot->blocks, depot->count);
-        if (depot->room)
-            hak_meta_free(depot->blocks, depot->room * sizeof *depot->blocks);
-        *depot = (struct hak_depot){0};
-    }
-    heap->depot_bytes = heap->budgeted = 0;
+    struct hak_depot *depot = &heap->depots[class];
+    if (depot->room == 0)
+        return;
+    put(heap, class, depot->blocks, depot->count);
+    count_depot(heap, class, -(size_t)depot->count);
+    hak_meta_free(depot->blocks, depot->room * sizeof *depot->blocks);
+    *depot = (struct hak_depot){0};
 }
 
 static void destroy_empty_slabs(struct hak_heap *heap)
 {
-    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
-        for (struct hak_slab *slab = heap->lists[class].head[HAK_LIST_MANY], *next; slab; slab = next) {
-            next = slab->next;
-            if (hak_slab_empty(slab))
-                destroy(heap, slab);
-        }
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
+        if (heap->empty[class] && hak_slab_empty(heap->empty[class]))
+            destroy(heap, heap->empty[class]);
+        heap->empty[class] = NULL;
+    }
 }
 
-void hak_heap_drain_locked(struct hak_heap *heap)
+void hak_heap_abandon(struct hak_heap *heap)
 {
-    if (heap->depot_bytes)
-        drain_depots(heap);
+    heap->abandoned = true;
     destroy_empty_slabs(heap);
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+        if (heap->depots[class].count || hak_slab_pick(&heap->lists[class]))
+            hak_adopt_offer(heap, class);
 }
 
 void hak_heap_drain(struct hak_heap *heap)
 {
     hak_lock(&heap->lock);
-    hak_heap_drain_locked(heap);
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+        hak_heap_drain_depot(heap, class);
+    destroy_empty_slabs(heap);
     hak_unlock(&heap->lock);
 }
 
@@ -451,6 +467,14 @@ size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now)
     }
     hak_unlock(&heap->lock);
     return given;
+}
+
+size_t hak_heap_idle(struct hak_heap *heap)
+{
+    hak_lock(&heap->lock);
+    size_t idle = heap->depot_bytes + heap->slab_bytes;
+    hak_unlock(&heap->lock);
+    return idle;
 }
 
 size_t hak_heap_settle(struct hak_heap *heap, size_t slack)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the lists of
- * all and of the free caches, guarded by hak_registry_lock (HAK_RANK_REGISTRY); the table is read without it.
- * Calls heap.h, tcache.h,
- * meta.h, os.h.
+ * registry.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the lists of all
+ * and of the free caches, guarded by hak_registry_lock (HAK_RANK_REGISTRY); the table is read without it.  No thread
+ * asks the kernel anything while it holds the lock, and the start and the exit of a thread cost the same however many
+ * threads and heaps there are.  Calls heap.h, adopt.h, tcache.h, meta.h and os.h.
  *
  * Each thread has a heap to itself until there are heaps_per_cpu for every processor; further threads share, each
  * taking the heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of
@@ -13,8 +13,10 @@
  */
 #include "heap/registry.h"
 
+#include "heap/adopt.h"
 #include "pages/meta.h"
 #include "os/os.h"
+#include "pages/misuse.h"
 #include "knobs/knobs.h"
 
 #define HEAPS_MAX 16384u
@@ -23,11 +25,12 @@
 struct hak_lock hak_registry_lock = HAK_LOCK_INIT(HAK_RANK_REGISTRY);
 struct hak_heap *hak_orphan_heap;
 
-/* Magazines that are empty and full at once. */
-static void *no_slot;
-#define NONE_1 {&no_slot, &no_slot, 0, 0, 0, 0}
+/* Magazines that are empty and full at once.  Nobody writes there, and nobody can: all threads begin with it. */
+static void *const no_slot;
+#define NO_SLOT ((void **)(uintptr_t)&no_slot)
+#define NONE_1 {NO_SLOT, NO_SLOT, 0, 0, 0, 0}
 #define NONE_8 NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1, NONE_1
-struct hak_tcache_hot hak_tcache_none HAK_ALIGNED(HAK_LINE) = {
+const struct hak_tcache_hot hak_tcache_none HAK_ALIGNED(HAK_LINE) = {
     .mags = {NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8, NONE_8},
     .key = UINT32_MAX,
 };
@@ -38,7 +41,11 @@ _Static_assert(HAK_ENTRY_OWNER(HAK_ENTRY(HEAPS_MAX, 0)) == HEAPS_MAX, "a page ma
 static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
 static _Atomic uint32_t heap_count;
 static uint32_t cpus;
-static _Atomic uint32_t heaps_abandoned; /* how many have no thread, but for the commons */
+/* Heaps but the commons, by how many threads they have; the last list is of all that have THREADS_TOLD or more.  Each is
+ * a ring, of which this is the one to be taken next. */
+#define THREADS_TOLD 63u
+static struct hak_heap *by_threads[THREADS_TOLD + 1];
+static uint64_t threads_present; /* bit n: by_threads[n] is not empty */
 static struct hak_tcache *free_caches;
 static struct hak_tcache *first_made, *last_made; /* all caches there are, linked through next_made */
 static unsigned caches_made;
@@ -71,6 +78,40 @@ unsigned hak_registry_threads(void)
 }
 
 /* Under hak_registry_lock, as the functions that follow. */
+static unsigned threads_told(struct hak_heap *heap)
+{
+    return HAK_MIN(hak_load(&heap->threads), THREADS_TOLD);
+}
+
+/* In front, as the heap's memory is the warmest; but where heaps are not told apart any more, they take turns. */
+static void list_heap(struct hak_heap *heap)
+{
+    unsigned list = threads_told(heap);
+    struct hak_heap *first = by_threads[list];
+    if (first) {
+        heap->next_like = first;
+        heap->prev_like = first->prev_like;
+        first->prev_like->next_like = heap;
+        first->prev_like = heap;
+    } else {
+        heap->next_like = heap->prev_like = heap;
+    }
+    if (!first || list < THREADS_TOLD)
+        by_threads[list] = heap;
+    threads_present |= (uint64_t)1 << list;
+}
+
+static void unlist_heap(struct hak_heap *heap)
+{
+    unsigned list = threads_told(heap);
+    heap->prev_like->next_like = heap->next_like;
+    heap->next_like->prev_like = heap->prev_like;
+    if (by_threads[list] == heap)
+        by_threads[list] = heap->next_like != heap ? heap->next_like : NULL;
+    if (!by_threads[list])
+        threads_present &= ~((uint64_t)1 << list);
+}
+
 static struct hak_heap *create_heap(void)
 {
     uint32_t number = hak_load(&heap_count) + 1;
@@ -80,8 +121,10 @@ static struct hak_heap *create_heap(void)
     heap->number = number;
     heap->settled = HAK_PURGE_SLACK;
     heap->lock.rank = HAK_RANK_HEAP;
+    heap->abandoned = true; /* until a thread has it; the commons for ever */
     heaps[number] = heap;
-    hak_fetch_add(&heaps_abandoned, number > 1);
+    if (number != HAK_HEAP_COMMONS)
+        list_heap(heap);
     hak_store_release(&heap_count, number);
     return heap;
 }
@@ -95,10 +138,7 @@ static uint32_t heaps_wanted(void)
 /* One without threads, a new one, or the one with the fewest. */
 static struct hak_heap *choose_heap(void)
 {
-    struct hak_heap *best = NULL;
-    for (uint32_t number = 2; number <= hak_load(&heap_count); number++)
-        if (!best || hak_load(&heaps[number]->threads) < hak_load(&best->threads))
-            best = heaps[number];
+    struct hak_heap *best = threads_present ? by_threads[__builtin_ctzll(threads_present)] : NULL;
     if ((!best || hak_load(&best->threads)) && hak_load(&heap_count) < heaps_wanted()) {
         struct hak_heap *fresh = create_heap();
         best = fresh ? fresh : best;
@@ -127,9 +167,15 @@ static struct hak_tcache *create_cache(void)
 static void join_heap(struct hak_tcache *thread, struct hak_heap *heap)
 {
     hak_lock(&heap->lock);
+    if (heap->abandoned)
+        hak_adopt_withdraw(heap);
+    heap->abandoned = false;
     thread->heap = heap;
     thread->cache.key = HAK_ENTRY(heap->number, 0);
+    thread->prev_of_heap = NULL;
     thread->next_of_heap = heap->threads_list;
+    if (thread->next_of_heap)
+        thread->next_of_heap->prev_of_heap = thread;
     heap->threads_list = thread;
     hak_unlock(&heap->lock);
 }
@@ -138,25 +184,32 @@ static void leave_heap(struct hak_tcache *thread)
 {
     struct hak_heap *heap = thread->heap;
     hak_lock(&heap->lock);
-    struct hak_tcache **link = &heap->threads_list;
-    while (*link != thread)
-        link = &(*link)->next_of_heap;
-    *link = thread->next_of_heap;
+    if (thread->next_of_heap)
+        thread->next_of_heap->prev_of_heap = thread->prev_of_heap;
+    if (thread->prev_of_heap)
+        thread->prev_of_heap->next_of_heap = thread->next_of_heap;
+    else
+        heap->threads_list = thread->next_of_heap;
     hak_unlock(&heap->lock);
 }
 
-static void add_thread(struct hak_heap *heap)
+/* One thread more, or less. */
+static void count_thread(struct hak_heap *heap, int change)
 {
-    if (hak_fetch_add(&heap->threads, 1) == 0)
-        hak_fetch_sub(&heaps_abandoned, 1);
-    hak_fetch_add(&thread_count, 1);
+    unlist_heap(heap);
+    hak_store(&heap->threads, hak_load(&heap->threads) + (unsigned)change);
+    list_heap(heap);
+    hak_store(&thread_count, hak_load(&thread_count) + (unsigned)change);
 }
 
 static void remove_thread(struct hak_heap *heap)
 {
-    if (hak_fetch_sub(&heap->threads, 1) == 1)
-        hak_fetch_add(&heaps_abandoned, 1);
-    hak_fetch_sub(&thread_count, 1);
+    count_thread(heap, -1);
+    if (hak_load(&heap->threads))
+        return;
+    hak_lock(&heap->lock);
+    hak_heap_abandon(heap);
+    hak_unlock(&heap->lock);
 }
 
 bool hak_registry_start(void)
@@ -173,6 +226,9 @@ void hak_registry_abandon(void)
 {
     hak_orphan_heap = NULL;
     hak_store(&heap_count, 0);
+    threads_present = 0;
+    for (unsigned list = 0; list <= THREADS_TOLD; list++)
+        by_threads[list] = NULL;
 }
 
 /* The cache is nobody's any more. */
@@ -197,35 +253,84 @@ static void salvage(struct hak_tcache *thread)
  * who takes it back.  So before a new one is made, a few are looked at, in turn, whether their threads still exist.
  * Only those of threads that began in this process: what a raw clone(2) copied is not known by these numbers.
  */
-static void reclaim(unsigned looks)
+struct suspect {
+    struct hak_tcache *thread;
+    uint32_t number, owners; /* what they were when it was looked at */
+};
+
+static unsigned find_suspects(struct suspect *suspects, uint32_t process)
 {
-    uint32_t process = hak_os_pid();
-    for (unsigned left = HAK_MIN(looks, caches_made); left; left--) {
+    unsigned count = 0;
+    for (unsigned left = HAK_MIN(RECLAIM_LOOKS, caches_made); left; left--) {
         reclaim_next = reclaim_next && reclaim_next->next_made ? reclaim_next->next_made : first_made;
-        if (reclaim_next->state == HAK_TCACHE_BOUND && reclaim_next->process == process &&
-            hak_os_tid_is_gone(process, reclaim_next->thread)) {
-            set_free(reclaim_next, HAK_TCACHE_FREE);
-            salvage(reclaim_next);
-        }
+        if (reclaim_next->state == HAK_TCACHE_BOUND && reclaim_next->process == process)
+            suspects[count++] = (struct suspect){reclaim_next, reclaim_next->thread, reclaim_next->owners};
     }
+    return count;
+}
+
+static void take_back(const struct suspect *suspect)
+{
+    struct hak_tcache *thread = suspect->thread;
+    if (thread->state != HAK_TCACHE_BOUND || thread->owners != suspect->owners)
+        return;
+    set_free(thread, HAK_TCACHE_FREE);
+    salvage(thread);
+}
+
+/* Without a lock: the kernel is asked, and others may start and end threads meanwhile. */
+static void reclaim(void)
+{
+    struct suspect suspects[RECLAIM_LOOKS];
+    uint32_t process = hak_os_pid();
+    unsigned gone = 0;
+    hak_lock(&hak_registry_lock);
+    unsigned count = find_suspects(suspects, process);
+    hak_unlock(&hak_registry_lock);
+    for (unsigned i = 0; i < count; i++)
+        if (hak_os_tid_is_gone(process, suspects[i].number))
+            suspects[gone++] = suspects[i];
+    if (gone == 0)
+        return;
+    hak_lock(&hak_registry_lock);
+    for (unsigned i = 0; i < gone; i++)
+        take_back(&suspects[i]);
+    hak_unlock(&hak_registry_lock);
 }
 
 void hak_registry_reclaim(void)
 {
     hak_lock(&hak_registry_lock);
-    reclaim(caches_made);
+    unsigned all = caches_made;
     hak_unlock(&hak_registry_lock);
+    for (unsigned seen = 0; seen < all; seen += RECLAIM_LOOKS)
+        reclaim();
+    hak_misuse_report();
 }
 
-static void set_owner(struct hak_tcache *thread)
+static void set_owner(struct hak_tcache *thread, uint32_t process, uint32_t number)
 {
     thread->tls = &hak_tls;
-    thread->process = hak_os_pid();
-    thread->thread = hak_os_tid();
+    thread->process = process;
+    thread->thread = number;
+    thread->owners++;
+}
+
+/* A cache that nobody has.  NULL if memory is out. */
+static struct hak_tcache *free_cache(void)
+{
+    struct hak_tcache *thread = free_caches;
+    if (!thread)
+        return create_cache();
+    free_caches = thread->next_free;
+    if (thread->state == HAK_TCACHE_STALE)
+        salvage(thread);
+    return thread;
 }
 
 struct hak_tcache *hak_registry_acquire(void)
 {
+    uint32_t process = hak_os_pid(), number = hak_os_tid();
     hak_lock(&hak_registry_lock);
     /* The main thread may have had a cache before its variables were set once more (see thread.h). */
     struct hak_tcache *thread = first_made;
@@ -233,22 +338,19 @@ struct hak_tcache *hak_registry_acquire(void)
         hak_unlock(&hak_registry_lock);
         return thread;
     }
-    struct hak_heap *heap = choose_heap();
-    if (!free_caches)
-        reclaim(RECLAIM_LOOKS);
-    thread = free_caches;
-    if (!heap || (!thread && !(thread = create_cache()))) {
+    if (!free_caches && first_made) {
         hak_unlock(&hak_registry_lock);
-        return NULL;
+        reclaim();
+        hak_lock(&hak_registry_lock);
     }
-    if (thread == free_caches)
-        free_caches = thread->next_free;
-    if (thread->state == HAK_TCACHE_STALE)
-        salvage(thread);
-    set_owner(thread);
-    thread->state = HAK_TCACHE_BOUND; /* before others see it on the heap's list */
-    join_heap(thread, heap);
-    add_thread(heap);
+    struct hak_heap *heap = choose_heap();
+    thread = heap ? free_cache() : NULL;
+    if (thread) {
+        set_owner(thread, process, number);
+        thread->state = HAK_TCACHE_BOUND; /* before others see it on the heap's list */
+        join_heap(thread, heap);
+        count_thread(heap, 1);
+    }
     hak_unlock(&hak_registry_lock);
     return thread;
 }
@@ -262,60 +364,17 @@ void hak_registry_release(struct hak_tcache *thread)
     hak_unlock(&hak_registry_lock);
 }
 
-void hak_registry_orphan_all(struct hak_tcache *mine)
+void hak_registry_in_process(struct hak_tcache *mine)
 {
     if (mine)
-        set_owner(mine);
+        set_owner(mine, hak_os_pid(), hak_os_tid());
+}
+
+void hak_registry_orphan_all(struct hak_tcache *mine)
+{
+    hak_registry_in_process(mine);
     for (uint32_t number = 2; number <= hak_heap_count(); number++)
         for (struct hak_tcache *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
             if (thread != mine && thread->state == HAK_TCACHE_BOUND)
                 set_free(thread, HAK_TCACHE_STALE);
-}
-
-/* Both heaps' locks are held. */
-static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_heap *to)
-{
-    unsigned class = slab->class;
-    size_t out = (size_t)slab->capacity - slab->free;
-    uint32_t entry = HAK_ENTRY(to->number, class);
-    _Atomic uint32_t *map = hak_entry_at(slab->super->window, slab->base);
-    hak_slab_unlist(slab, &from->lists[class]);
-    slab->owner = to->number;
-    for (unsigned i = 0; i < slab->units; i++)
-        hak_store(&map[i], hak_entry_of_unit(entry, i));
-    hak_store_release(&from->moved, hak_load(&from->moved) + 1); /* after the entries: see hak_heap_receive() */
-    hak_slab_enlist(slab, &to->lists[class]);
-    from->units -= slab->units;
-    to->units += slab->units;
-    from->slab_bytes -= slab->free * (size_t)hak_classes[class].size;
-    to->slab_bytes += slab->free * (size_t)hak_classes[class].size;
-    if (HAK_STATS) {
-        from->slabs[class]--;
-        from->out[class] -= out;
-        to->slabs[class]++;
-        to->out[class] += out;
-    }
-}
-
-bool hak_registry_adopt_slab(struct hak_heap *heap, unsigned class)
-{
-    bool found = false;
-    /* Only tries of locks: this thread holds a heap's already. */
-    if (HAK_LIKELY(!hak_load(&heaps_abandoned)) || heap == hak_orphan_heap || !hak_lock_try(&hak_registry_lock))
-        return false;
-    for (uint32_t number = 2; number <= hak_load(&heap_count) && !found; number++) {
-        struct hak_heap *from = heaps[number];
-        if (hak_load(&from->threads) || from == heap || !hak_lock_try(&from->lock))
-            continue;
-        /* A depot must hold blocks of its own heap's slabs only. */
-        hak_heap_drain_locked(from);
-        struct hak_slab *slab = hak_slab_pick(&from->lists[class]);
-        if (slab) {
-            move_slab(slab, from, heap);
-            found = true;
-        }
-        hak_unlock(&from->lock);
-    }
-    hak_unlock(&hak_registry_lock);
-    return found;
 }

@@ -30,10 +30,10 @@ struct hak_heap *hak_heap_numbered(uint32_t number);
 /* Where both are, for who reads them in another process. */
 struct hak_heap *const *hak_heap_table(void);
 const _Atomic uint32_t *hak_heap_count_at(void);
-/* After a fork, in the child: every cache but `mine` becomes stale. */
+/* After a fork, in the child: `mine`, if the thread has one, is of a thread with another number now. */
+void hak_registry_in_process(struct hak_tcache *mine);
+/* And every other cache becomes stale. */
 void hak_registry_orphan_all(struct hak_tcache *mine);
-/* Moves one slab of the class with free blocks from a heap without threads to `heap`, whose lock is held. */
-bool hak_registry_adopt_slab(struct hak_heap *heap, unsigned class);
 #pragma GCC visibility pop
 
 #endif

@@ -198,8 +198,10 @@ size_t hak_slab_purge(struct hak_slab *slab)
         if (stop > start && hak_os_purge(slab->base + start, stop - start))
             given += stop - start;
     }
-    if (given)
+    if (given) { /* a slab is shorter than a superslab, and may lie in two */
         hak_super_break_up(slab->super);
+        hak_super_break_up(slab[slab->units - 1].super);
+    }
     return given;
 }
 

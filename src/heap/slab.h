@@ -38,7 +38,8 @@ void hak_slab_destroy(struct hak_slab *slab, struct hak_slab_lists *lists);
 struct hak_slab *hak_slab_pick(const struct hak_slab_lists *lists);
 /* Takes up to `want` of the lowest free blocks and stores them downwards from `end`; returns how many. */
 unsigned hak_slab_take(struct hak_slab *slab, struct hak_slab_lists *lists, void **end, unsigned want);
-/* Puts a block back.  False, with nothing done but to report it, if it is no block of the slab or is free already. */
+/* Puts a block back.  False, with nothing done but to note it as misuse, if it is no block of the slab or is free
+ * already. */
 bool hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *block);
 /* The lists of a slab that changes its heap. */
 void hak_slab_unlist(struct hak_slab *slab, struct hak_slab_lists *lists);

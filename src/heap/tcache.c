@@ -3,9 +3,11 @@
  * tcache.c - between a thread's magazines and its heap, and from its outbox to other heaps.  Works on the calling
  * thread's own cache, which needs no lock.  Calls heap.h and registry.h.
  *
- * Magazines start small.  One that runs empty or full may hold twice as much from then on, until the thread's budget
- * is used up; then each that wants to grow makes another class's shrink, in turn, so that the classes in use have the
- * room (the way of Google's tcmalloc with its thread caches).
+ * Magazines have no room until their class is used, and of blocks above 8 KiB until it is used again: such blocks hold
+ * much, and most are used once.  A magazine that runs empty or full may hold twice as much from then on, until the
+ * thread's budget is used up; then each that wants to grow makes another class's shrink, in turn, so that the classes in
+ * use have the room (the way of Google's tcmalloc with its thread caches).  A magazine without room is empty and full at
+ * once, and its class's blocks come from the heap and go there one by one.
  */
 #include "heap/tcache.h"
 
@@ -17,25 +19,34 @@
 
 #define ROOM_FIRST 8u                       /* blocks that a magazine may hold at first */
 #define ROOM_FIRST_BYTES 16384u              /* or fewer, of larger ones */
-#define BUDGET_LEAST ((size_t)64 << 10)      /* of the budget of all threads, each has at least this */
-#define OUTBOX_BYTES_MAX ((size_t)256 << 10) /* an outbox is delivered when it holds as much, however few blocks */
+#define BUDGET_LEAST ((size_t)128 << 10)     /* of the budget of all threads, each has at least this */
+/* An outbox is delivered when it holds as much, or this part of the thread's budget, however few blocks. */
+#define OUTBOX_BYTES_MAX ((size_t)256 << 10)
+#define OUTBOX_PART 2u
 #define BUCKETS 64u
 #define SHRINK_LOOKS 8u
 
 /* ---- magazines ---- */
 
-static unsigned first_room(unsigned class)
-{
-    unsigned room = HAK_MAX(HAK_MIN(ROOM_FIRST, ROOM_FIRST_BYTES / hak_classes[class].size), 1);
-    return HAK_MIN(room, hak_classes[class].mag_max);
-}
-
 static void set_room(struct hak_tcache *thread, unsigned class, unsigned room)
 {
     struct hak_mag *mag = &thread->cache.mags[class];
-    thread->grown += ((size_t)room - mag->room) * mag->size;
+    thread->room_bytes += ((size_t)room - mag->room) * mag->size;
     mag->room = room;
     mag->limit = hak_mag_base(thread, class) + room;
+}
+
+/* How many bytes the thread's magazines may hold. */
+static size_t budget(void)
+{
+    size_t all = hak_knob_value(magazine_budget_total);
+    size_t share = all / HAK_MAX(hak_registry_threads(), 1);
+    return HAK_MIN(HAK_MAX(share, HAK_MIN(all, BUDGET_LEAST)), hak_knob_value(magazine_budget));
+}
+
+static size_t outbox_bytes(void)
+{
+    return HAK_MIN(budget() / OUTBOX_PART, OUTBOX_BYTES_MAX);
 }
 
 void hak_tcache_reset(struct hak_tcache *thread)
@@ -46,10 +57,11 @@ void hak_tcache_reset(struct hak_tcache *thread)
         mag->inverse = hak_classes[class].inverse;
         mag->last = hak_classes[class].last;
         mag->size = hak_classes[class].size;
-        set_room(thread, class, first_room(class));
+        set_room(thread, class, 0);
     }
     memset(thread->way, HAK_WAY_NONE, sizeof thread->way);
-    thread->grown = 0;
+    thread->room_bytes = 0;
+    thread->outbox.most = outbox_bytes();
 }
 
 /* Gives the `count` blocks that have been in the magazine the longest to the heap. */
@@ -65,43 +77,53 @@ static void give_oldest(struct hak_tcache *thread, unsigned class, unsigned coun
     hak_store_release(&mag->top, top - count);
 }
 
-/* Halves the room of another magazine that has grown, and has not been used up since this looked at it last. */
+/* Halves the room of another magazine that has not been used up since this looked at it last. */
 static void shrink_another(struct hak_tcache *thread, unsigned class)
 {
-    for (unsigned looks = 0; looks < SHRINK_LOOKS; looks++) {
+    for (unsigned looks = 0, all = 0; looks < SHRINK_LOOKS && all < HAK_CLASS_COUNT; all++) {
         unsigned other = thread->cursor;
-        unsigned room = thread->cache.mags[other].room, smaller = HAK_MAX(room / 2, first_room(other)), held;
+        unsigned room = thread->cache.mags[other].room, held;
         bool busy = thread->busy[other];
         thread->cursor = (other + 1) % HAK_CLASS_COUNT;
         thread->busy[other] = false;
-        if (busy || other == class || smaller == room)
+        looks += room > 0;
+        if (busy || other == class || room == 0)
             continue;
         held = hak_mag_held(thread, other);
-        if (held > smaller)
-            give_oldest(thread, other, held - smaller);
-        set_room(thread, other, smaller);
+        if (held > room / 2)
+            give_oldest(thread, other, held - room / 2);
+        set_room(thread, other, room / 2);
         return;
     }
 }
 
-/* By how many bytes the thread's magazines may have grown. */
-static size_t budget(void)
+/* The room of a magazine that has too little: twice as much, or what the class begins with. */
+static unsigned next_room(struct hak_tcache *thread, unsigned class)
 {
-    size_t all = hak_knob_value(magazine_budget_total);
-    size_t share = all / HAK_MAX(hak_registry_threads(), 1);
-    return HAK_MIN(HAK_MAX(share, HAK_MIN(all, BUDGET_LEAST)), hak_knob_value(magazine_budget));
+    const struct hak_mag *mag = &thread->cache.mags[class];
+    unsigned most = hak_classes[class].mag_max;
+    if (HAK_LIKELY(mag->room))
+        return HAK_MIN(mag->room * 2, most);
+    if (mag->size > HAK_DEPOT_SHARING_MAX)
+        return thread->way[class] != HAK_WAY_NONE;
+    return HAK_MIN(HAK_MIN(ROOM_FIRST, ROOM_FIRST_BYTES / mag->size), most);
 }
 
-/* Lets the magazine hold twice as much, if the budget allows. */
+/* Lets the magazine hold more, if the budget allows. */
 static void grow(struct hak_tcache *thread, unsigned class)
 {
-    unsigned room = thread->cache.mags[class].room, larger = HAK_MIN(room * 2, hak_classes[class].mag_max);
+    struct hak_mag *mag = &thread->cache.mags[class];
+    unsigned room = mag->room, larger = next_room(thread, class);
     if (HAK_LIKELY(larger == room))
         return;
-    if (thread->grown + (larger - room) * (size_t)hak_classes[class].size <= budget())
+    size_t most = budget(), left = most > thread->room_bytes ? (most - thread->room_bytes) / mag->size : 0;
+    if (left >= larger - room) {
         set_room(thread, class, larger);
-    else
-        shrink_another(thread, class);
+        return;
+    }
+    if (room == 0)
+        set_room(thread, class, (unsigned)left);
+    shrink_another(thread, class);
 }
 
 /* How many blocks a magazine gets, or gives: half of what it may hold, as then as many may be freed as taken before it
@@ -120,7 +142,8 @@ void *hak_tcache_refill(struct hak_tcache *thread, unsigned class)
     void **base = hak_mag_base(thread, class);
     thread->busy[class] = true;
     grow(thread, class);
-    unsigned got = hak_heap_get(thread->heap, class, base + 1, batch(thread, class, HAK_WAY_IN));
+    unsigned want = HAK_MAX(batch(thread, class, HAK_WAY_IN), 1); /* without room, for the caller alone */
+    unsigned got = hak_heap_get(thread->heap, class, base + 1, want);
     hak_store_release(&mag->top, base + got);
     return hak_mag_pop(mag);
 }
@@ -144,8 +167,14 @@ void hak_tcache_spill(struct hak_tcache *thread, unsigned class, void *block)
     }
     thread->busy[class] = true;
     grow(thread, class);
-    if (hak_load(&mag->top) == mag->limit)
-        give_oldest(thread, class, batch(thread, class, HAK_WAY_OUT));
+    if (hak_load(&mag->top) == mag->limit) {
+        unsigned count = batch(thread, class, HAK_WAY_OUT);
+        if (mag->room == 0) {
+            hak_heap_give(thread->heap, class, &block, 1);
+            return;
+        }
+        give_oldest(thread, class, count);
+    }
     void **top = hak_load(&mag->top);
     top[1] = block;
     hak_store_release(&mag->top, top + 1);
@@ -202,6 +231,7 @@ static void flush_outbox(struct hak_tcache *thread)
     else
         hak_deliver(outbox->blocks, count);
     outbox->differences = 0;
+    outbox->most = outbox_bytes();
 }
 
 void hak_tcache_send(struct hak_tcache *thread, void *block, uint32_t entry)
@@ -214,7 +244,7 @@ void hak_tcache_send(struct hak_tcache *thread, void *block, uint32_t entry)
     outbox->blocks[count] = block;
     hak_store_release(&outbox->count, count + 1);
     hak_store(&outbox->bytes, bytes);
-    if (count + 1 == HAK_OUTBOX_MAX || bytes >= OUTBOX_BYTES_MAX)
+    if (count + 1 == HAK_OUTBOX_MAX || bytes >= outbox->most)
         flush_outbox(thread);
 }
 

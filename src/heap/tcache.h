@@ -44,6 +44,7 @@ struct hak_tcache_hot {
 struct hak_outbox {
     _Atomic unsigned count;
     _Atomic size_t bytes; /* their sizes added up */
+    size_t most;          /* the outbox is delivered when it holds as many bytes */
     /* The page map entry of the block that came last, and in which bits it differed from one before. */
     uint32_t last, differences;
     void *blocks[HAK_OUTBOX_MAX];
@@ -61,7 +62,7 @@ enum hak_tcache_state {
 struct hak_tcache {
     struct hak_tcache_hot cache; /* first, so that one pointer leads to both */
     struct hak_heap *heap;  /* the one it allocates from; others may share it */
-    size_t grown;           /* bytes by which magazines' rooms exceed their first values */
+    size_t room_bytes;      /* all magazines' rooms, in bytes */
     unsigned cursor;        /* the class whose magazine is next asked to shrink */
     bool busy[HAK_CLASS_COUNT]; /* the magazine has run empty or full since it was last asked */
     uint8_t way[HAK_CLASS_COUNT]; /* enum hak_way */
@@ -72,15 +73,16 @@ struct hak_tcache {
     struct hak_tcache *next_free;
     const void *tls; /* the owner's hak_tls, which tells threads apart */
     uint32_t process, thread; /* the owner's numbers, by which registry.c notices that it has ended unseen */
+    uint32_t owners;          /* how many threads have had it so far */
     struct hak_tcache *next_made;
     enum hak_tcache_state state;
     /* Under HAK_RANK_REGISTRY and the heap's lock: the list of those with the same heap. */
-    struct hak_tcache *next_of_heap;
+    struct hak_tcache *next_of_heap, *prev_of_heap;
 };
 
 #pragma GCC visibility push(hidden)
 /* Every thread's cache until it has one: magazines that are empty and full at once, and a key that matches nothing. */
-extern struct hak_tcache_hot hak_tcache_none;
+extern const struct hak_tcache_hot hak_tcache_none;
 
 /* The magazine is empty: fills it and returns a block; NULL when memory is out. */
 void *hak_tcache_refill(struct hak_tcache *thread, unsigned class);

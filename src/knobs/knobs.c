@@ -183,8 +183,6 @@ static struct piece nearest_word(struct piece asked, const char *words)
 
 /* ---- values ---- */
 
-#define SHARE_MAX 100u /* of a LIMIT: settings up to this are percent */
-
 struct suffix {
     const char *text;
     uint64_t factor;
@@ -254,6 +252,26 @@ static enum hakmem_tune_status number_value(const struct suffix *suffix, struct 
     return overflow ? HAKMEM_TUNE_OUT_OF_RANGE : HAKMEM_TUNE_OK;
 }
 
+bool hak_knob_in_range(const struct hakmem_knob *knob, uint64_t value)
+{
+    if (knob->type == HAKMEM_KNOB_LIMIT && value > HAK_LIMIT_SHARE_MAX && value < HAK_LIMIT_LEAST)
+        return false;
+    return value >= knob->least && value <= knob->most;
+}
+
+static bool is_share(struct piece value)
+{
+    return value.length && value.at[value.length - 1] == '%';
+}
+
+/* A share is written with %, and with % nothing else is. */
+static bool share_fits(const struct hakmem_knob *knob, struct piece asked, uint64_t value)
+{
+    if (knob->type != HAKMEM_KNOB_LIMIT)
+        return true;
+    return is_share(asked) == (value >= 1 && value <= HAK_LIMIT_SHARE_MAX);
+}
+
 static enum hakmem_tune_status parse_value(const struct hakmem_knob *knob, struct piece asked, uint64_t *value)
 {
     enum hakmem_tune_status status = HAKMEM_TUNE_OK;
@@ -263,9 +281,7 @@ static enum hakmem_tune_status parse_value(const struct hakmem_knob *knob, struc
         status = word_value(knob->words, asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
     else
         status = number_value(suffixes_of(knob), asked, value);
-    if (status == HAKMEM_TUNE_OK && asked.at[asked.length - 1] == '%' && *value > SHARE_MAX)
-        status = HAKMEM_TUNE_OUT_OF_RANGE;
-    if (status == HAKMEM_TUNE_OK && (*value < knob->least || *value > knob->most))
+    if (status == HAKMEM_TUNE_OK && !(share_fits(knob, asked, *value) && hak_knob_in_range(knob, *value)))
         status = HAKMEM_TUNE_OUT_OF_RANGE;
     return status;
 }
@@ -282,7 +298,7 @@ void hak_knob_text(struct hak_text *text, const struct hakmem_knob *knob, uint64
     const struct suffix *suffix = suffixes_of(knob);
     while (suffix->factor > 1 && (value == 0 || value % suffix->factor))
         suffix++;
-    if (suffix->text[0] == '%' && (value == 0 || value > SHARE_MAX))
+    if (suffix->text[0] == '%' && (value == 0 || value > HAK_LIMIT_SHARE_MAX))
         suffix++;
     hak_text_decimal(text, value / suffix->factor);
     hak_text_string(text, suffix->text);
@@ -309,10 +325,16 @@ static void text_valid(struct hak_text *text, const struct hakmem_knob *knob, st
         text_piece(text, nearest_word(value, knob->words));
         return;
     }
+    if (knob->type == HAKMEM_KNOB_LIMIT && status == HAKMEM_TUNE_OUT_OF_RANGE) {
+        hak_text_string(text, "; a share is 1% to 100%, a size ");
+        hak_knob_text(text, knob, HAK_LIMIT_LEAST);
+        hak_text_string(text, " to ");
+        hak_knob_text(text, knob, knob->most);
+        return;
+    }
     if (status == HAKMEM_TUNE_OUT_OF_RANGE) {
-        bool share = value.length && value.at[value.length - 1] == '%';
         hak_text_string(text, "; nearest is ");
-        hak_knob_text(text, knob, share ? SHARE_MAX : number < knob->least ? knob->least : knob->most);
+        hak_knob_text(text, knob, number < knob->least ? knob->least : knob->most);
         return;
     }
     hak_text_string(text, "; valid is ");
@@ -367,6 +389,13 @@ static void complain_syntax(struct parse *parse, struct piece item)
     complain(parse, HAKMEM_TUNE_SYNTAX, item, line, nearest);
 }
 
+/* As what is said of what was quoted. */
+static void text_status(struct hak_text *text, enum hakmem_tune_status status)
+{
+    hak_text_string(text, status == HAKMEM_TUNE_BAD_VALUE ? " is " : " ");
+    hak_text_string(text, hakmem_tune_strerror(status));
+}
+
 /* A preset that is right, and of which something cannot be had. */
 static void complain_refused(struct parse *parse, enum hakmem_tune_status status, struct piece name)
 {
@@ -374,8 +403,7 @@ static void complain_refused(struct parse *parse, enum hakmem_tune_status status
     struct hak_text text = {line, line + sizeof line - 1};
     hak_text_string(&text, "preset: ");
     text_quoted(&text, name);
-    hak_text_string(&text, " ");
-    hak_text_string(&text, hakmem_tune_strerror(status));
+    text_status(&text, status);
     complain(parse, status, name, line, (struct piece){0});
 }
 
@@ -387,8 +415,7 @@ static void complain_value(struct parse *parse, const struct hakmem_knob *knob, 
     hak_text_string(&text, knob->name);
     hak_text_string(&text, ": ");
     text_quoted(&text, value);
-    hak_text_string(&text, " ");
-    hak_text_string(&text, hakmem_tune_strerror(status));
+    text_status(&text, status);
     if (status == HAKMEM_TUNE_BAD_VALUE || status == HAKMEM_TUNE_OUT_OF_RANGE)
         text_valid(&text, knob, value, number, status);
     complain(parse, status, value, line,
@@ -403,9 +430,9 @@ const char *hakmem_tune_strerror(enum hakmem_tune_status status)
     case HAKMEM_TUNE_SYNTAX:
         return "has no '='";
     case HAKMEM_TUNE_UNKNOWN:
-        return "is no knob";
+        return "unknown knob";
     case HAKMEM_TUNE_BAD_VALUE:
-        return "is no value";
+        return "not a valid value";
     case HAKMEM_TUNE_OUT_OF_RANGE:
         return "is out of range";
     case HAKMEM_TUNE_TOO_LATE:

@@ -38,6 +38,11 @@ const struct hakmem_knob *hak_knob_named(const char *name);
 const struct hakmem_preset *hak_preset_numbered(size_t number);
 /* Whether this build on this system has the value: HAKMEM_TUNE_OK or HAKMEM_TUNE_UNSUPPORTED. */
 enum hakmem_tune_status hak_knob_supported(const struct hakmem_knob *knob, uint64_t value);
+/* Of a LIMIT: values from 1 to this are percent, and fewer bytes than the other are no limit that a program can run
+ * under. */
+#define HAK_LIMIT_SHARE_MAX 100u
+#define HAK_LIMIT_LEAST (UINT64_C(4) << 20)
+bool hak_knob_in_range(const struct hakmem_knob *knob, uint64_t value);
 /* The number of one of the knobs that the functions above return. */
 enum hak_knob hak_knob_number(const struct hakmem_knob *knob);
 

@@ -256,6 +256,16 @@ size_t hak_os_window_size(void)
     return size;
 }
 
+/* A size beyond all memory and swap is refused by heuristic overcommit, and by strict accounting. */
+bool hak_os_could_map(size_t size)
+{
+    struct sysinfo info;
+    if (size > hak_os_address_limit())
+        return false;
+    return failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)) ||
+           size <= (size_t)(info.totalram + info.totalswap) * info.mem_unit;
+}
+
 bool hak_os_privileged(void)
 {
     return getauxval(AT_SECURE) != 0;
@@ -358,6 +368,11 @@ unsigned hak_os_cpus(void)
     for (unsigned i = 0; i < sizeof mask / sizeof *mask; i++)
         cpus += (unsigned)__builtin_popcountl(mask[i]);
     return HAK_MAX(cpus, 1);
+}
+
+const char *hak_os_program(void)
+{
+    return program_invocation_short_name ? program_invocation_short_name : "?";
 }
 
 uint32_t hak_os_pid(void)

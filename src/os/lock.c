@@ -13,11 +13,23 @@
 #define SPINS 100
 #define LOOK_MS 1u /* a holder may have released the lock without waking anybody: then it was long ago */
 #define LOOK_MS_MAX 1000u
+#define DYING_MS 50u /* that a dying thread waits for a lock */
+
+/* The holder may be the thread itself, a few calls further down. */
+static void lock_wait_dying(struct hak_lock *lock)
+{
+    for (unsigned waited = 0; waited < DYING_MS && !hak_lock_take(lock); waited++)
+        hak_os_nap();
+}
 
 void hak_lock_wait(struct hak_lock *lock)
 {
     if (hak_tls.fork == HAK_FORK_HOLDS)
         return;
+    if (hak_tls.fork == HAK_FORK_DIES) {
+        lock_wait_dying(lock);
+        return;
+    }
     for (int i = 0; i < SPINS; i++) {
         hak_os_pause();
         if (hak_load(&lock->state) == 0 && hak_lock_take(lock))

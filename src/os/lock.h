@@ -6,7 +6,8 @@
  * all of them, in rank order, the heaps' in the order of their numbers.  Checked at run time in a debug build.
  *
  * Between fork's two handlers the forking thread holds every lock (HAK_FORK_HOLDS).  Handlers of others that run then
- * may allocate, so for that thread taking and releasing a lock do nothing.
+ * may allocate, so for that thread taking and releasing a lock do nothing.  A thread that aborts because of a broken
+ * structure (HAK_FORK_DIES) may hold some: its handler of SIGABRT waits for a lock for a while only and goes on.
  */
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
@@ -20,8 +21,10 @@ enum hak_rank {
     HAK_RANK_PURGE,     /* purge.c: memory that is on its way back to the kernel */
     HAK_RANK_REGISTRY,  /* registry.c: the table of all heaps and the caches that no thread has */
     HAK_RANK_HEAP,      /* one heap's slabs, depots and counts */
-    HAK_RANK_SUPER,     /* superslab.c, window.c: which units are free, and the windows */
+    HAK_RANK_STOCK,     /* stock.c: one heap's freed large blocks */
+    HAK_RANK_SUPER,     /* superslab.c: which units are free */
     HAK_RANK_HUGE,      /* huge.c: the table of huge blocks and the cache of mappings */
+    HAK_RANK_WINDOW,    /* window.c: where windows grow */
     HAK_RANK_META,      /* meta.c: memory for the allocator's own structures */
 };
 

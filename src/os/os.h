@@ -56,6 +56,8 @@ size_t hak_os_window_size(void);
 
 /* The bytes that this process may map at all, or SIZE_MAX. */
 size_t hak_os_address_limit(void);
+/* False if the kernel would refuse so many bytes even to a process that has nothing else. */
+bool hak_os_could_map(size_t size);
 /* Whether the program has other rights than whoever started it (set-user-ID and the like). */
 bool hak_os_privileged(void);
 /* The bytes of memory that the kernel lets the process have: the least of its control groups' limits (version 1 or 2)
@@ -64,6 +66,8 @@ size_t hak_os_memory_limit(void);
 /* How many processors this process may run on. */
 unsigned hak_os_cpus(void);
 
+/* The name by which the program was called, without its folder; "?" as long as the C library does not know it. */
+const char *hak_os_program(void);
 /* Numbers of this process and this thread. */
 uint32_t hak_os_pid(void);
 uint32_t hak_os_tid(void);

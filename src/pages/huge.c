@@ -4,6 +4,8 @@
  * cache, what was freed lately and what could not be unmapped, guarded by hak_huge_lock (HAK_RANK_HUGE).  Calls
  * superslab.h, meta.h, os.h and misuse.h; unmaps without the lock.
  */
+#include "pages/huge.h"
+
 #include <string.h>
 
 #include "pages/large.h"
@@ -170,26 +172,52 @@ static struct mapping retire_front(void)
     return mapping;
 }
 
-/* There is no block at the address, and none around it. */
-static void report_no_block(const char *call, const void *p)
+/* What is known of an address that begins no live huge block. */
+struct finding {
+    enum { FINDING_NOTHING, FINDING_INSIDE, FINDING_FREED, FINDING_DEAD } kind;
+    struct mapping mapping; /* the block around it, or that began there */
+};
+
+/* The block that was freed last of those that held the address. */
+static struct finding find_freed(const void *p)
 {
     bool was_ours = ((uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high) || within(p, front);
-    if (p == front.at) {
-        hak_misuse_double_free(call, p, front.size);
-        return;
-    }
+    if (p == front.at)
+        return (struct finding){FINDING_FREED, front};
     for (unsigned i = FREED_ENTRIES; i-- > 0;) {
         struct mapping mapping = freed[(freed_next + i) % FREED_ENTRIES]; /* the newest first */
-        if (mapping.at == p) {
-            hak_misuse_double_free(call, p, mapping.size);
-            return;
-        }
+        if (mapping.at == p)
+            return (struct finding){FINDING_FREED, mapping};
         was_ours = was_ours || within(p, mapping);
     }
-    if (was_ours)
+    return (struct finding){was_ours ? FINDING_DEAD : FINDING_NOTHING, {0}};
+}
+
+static struct finding find_around(const void *p)
+{
+    for (size_t i = 0; i < table_size; i++)
+        if (within(p, table[i]) && table[i].at != front.at)
+            return (struct finding){FINDING_INSIDE, table[i]};
+    return find_freed(p);
+}
+
+/* Without a lock. */
+HAK_COLD static void report(const char *call, const void *p, const struct finding *finding)
+{
+    switch (finding->kind) {
+    case FINDING_INSIDE:
+        hak_misuse_within(call, p, finding->mapping.at, finding->mapping.size);
+        break;
+    case FINDING_FREED:
+        hak_misuse_double_free(call, p, finding->mapping.size);
+        break;
+    case FINDING_DEAD:
         hak_misuse_dead(call, p);
-    else
-        hak_misuse_foreign(call, p);
+        break;
+    case FINDING_NOTHING:
+        hak_large_misuse(call, p);
+        break;
+    }
 }
 
 /* ---- what could not be unmapped ---- */
@@ -444,14 +472,21 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
     if (size > PTRDIFF_MAX - align)
         return NULL;
     size = hak_round_up(HAK_MAX(size, 1), hak_os_page);
+    *zero = false;
     hak_lock(&hak_huge_lock);
+    if (counts.front == size && ((uintptr_t)front.at & (align - 1)) == 0) {
+        char *at = front.at;
+        front.at = NULL;
+        counts.front = 0;
+        hak_unlock(&hak_huge_lock);
+        return at;
+    }
     front_to_cache();
     if (!table_has_room()) {
         hak_unlock(&hak_huge_lock);
         return NULL;
     }
     struct mapping mapping = cache_take(size, align);
-    *zero = false;
     if (mapping.size == 0) {
         mapping = charge_new(size, align, zero);
         if (!mapping.at && counts.cached) {
@@ -468,37 +503,21 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
     return mapping.at;
 }
 
-void *hak_huge_reuse(size_t size, size_t align)
-{
-    char *at = NULL;
-    size = hak_round_up(size, hak_os_page);
-    hak_lock(&hak_huge_lock);
-    if (HAK_LIKELY(counts.front == size && ((uintptr_t)front.at & (align - 1)) == 0)) {
-        at = front.at;
-        front.at = NULL;
-        counts.front = 0;
-    }
-    hak_unlock(&hak_huge_lock);
-    return at;
-}
-
 bool hak_huge_clear(void *p, size_t size)
 {
     return hak_os_purge(p, hak_round_up(size, hak_os_page));
 }
 
-/* The live block at the address, under the lock; NULL for anything else, which is reported. */
-static struct mapping *block_at(const char *call, const void *p)
+/* The live block at the address, with the lock taken.  NULL for anything else, which is reported, and then without. */
+static struct mapping *lock_block(const char *call, const void *p)
 {
+    hak_lock(&hak_huge_lock);
     struct mapping *mapping = find(p);
     if (HAK_LIKELY(mapping))
         return mapping;
-    for (size_t i = 0; i < table_size; i++)
-        if (within(p, table[i]) && table[i].at != front.at) {
-            hak_misuse_within(call, p, table[i].at, table[i].size);
-            return NULL;
-        }
-    report_no_block(call, p);
+    struct finding finding = find_around(p);
+    hak_unlock(&hak_huge_lock);
+    report(call, p, &finding);
     return NULL;
 }
 
@@ -526,24 +545,24 @@ static HAK_NOINLINE void free_slow(struct mapping mapping)
 
 void hak_huge_free(const char *call, void *p)
 {
-    hak_lock(&hak_huge_lock);
-    struct mapping *found = block_at(call, p);
-    if (HAK_LIKELY(found)) {
-        if (HAK_LIKELY(!front.at && found->size + counts.cached <= front_most)) {
-            set_front(*found);
-            note_level();
-        } else {
-            free_slow(*found);
-        }
+    struct mapping *found = lock_block(call, p);
+    if (HAK_UNLIKELY(!found))
+        return;
+    if (HAK_LIKELY(!front.at && found->size + counts.cached <= front_most)) {
+        set_front(*found);
+        note_level();
+    } else {
+        free_slow(*found);
     }
     hak_unlock(&hak_huge_lock);
 }
 
 size_t hak_huge_usable(const char *call, const void *p)
 {
-    hak_lock(&hak_huge_lock);
-    const struct mapping *found = block_at(call, p);
-    size_t size = HAK_LIKELY(found) ? found->size : 0;
+    const struct mapping *found = lock_block(call, p);
+    if (HAK_UNLIKELY(!found))
+        return 0;
+    size_t size = found->size;
     hak_unlock(&hak_huge_lock);
     return size;
 }
@@ -571,12 +590,9 @@ void *hak_huge_resize(const char *call, void *p, size_t size)
     if (size <= HAK_LARGE_MAX / 2 || size > PTRDIFF_MAX)
         return NULL;
     size = hak_round_up(size, hak_os_page);
-    hak_lock(&hak_huge_lock);
-    struct mapping *found = block_at(call, p);
-    if (HAK_UNLIKELY(!found)) { /* freed by another thread since its size was asked for */
-        hak_unlock(&hak_huge_lock);
+    struct mapping *found = lock_block(call, p);
+    if (HAK_UNLIKELY(!found)) /* freed by another thread since its size was asked for */
         return NULL;
-    }
     struct mapping mapping = *found;
     if (size <= mapping.size && size >= mapping.size - mapping.size / 4) {
         hak_unlock(&hak_huge_lock);

@@ -8,8 +8,6 @@
 #include "os/os.h"
 #include "knobs/knobs.h"
 
-#define SHARE_MAX 100u /* settings up to this are percent */
-
 _Atomic size_t hak_limit_held;
 _Atomic uint32_t hak_limit_pressed;
 _Atomic size_t hak_limit_rise;
@@ -46,6 +44,21 @@ bool hak_limit_charge(size_t bytes)
     return true;
 }
 
+bool hak_limit_allows(size_t in_use, size_t bytes)
+{
+    size_t limit = hak_load(&hard);
+    return in_use <= limit && bytes <= limit - in_use;
+}
+
+void hak_limit_forget_rise(void)
+{
+    size_t held = hak_load(&hak_limit_held);
+    if (hak_load(&most_held) > held) {
+        hak_store(&most_held, held);
+        hak_store(&hak_limit_rise, 0);
+    }
+}
+
 void hak_limit_add(size_t bytes)
 {
     note_held(hak_fetch_add(&hak_limit_held, bytes) + bytes);
@@ -61,7 +74,7 @@ static size_t bytes_of(uint64_t setting)
 {
     if (setting == 0)
         return SIZE_MAX;
-    return setting <= SHARE_MAX ? hak_os_memory_limit() / 100 * setting : setting;
+    return setting <= HAK_LIMIT_SHARE_MAX ? HAK_MAX(hak_os_memory_limit() / 100 * setting, HAK_LIMIT_LEAST) : setting;
 }
 
 void hak_limit_apply(void)

@@ -21,6 +21,10 @@ extern _Atomic size_t hak_limit_rise;
 
 /* False, with nothing charged, if that would be more than the hard limit. */
 bool hak_limit_charge(size_t bytes);
+/* Whether the hard limit allows so many bytes more where so many are in use. */
+bool hak_limit_allows(size_t in_use, size_t bytes);
+/* After the kernel has refused what was charged: that was never held, and is no rise. */
+void hak_limit_forget_rise(void);
 /* For what cannot be refused. */
 void hak_limit_add(size_t bytes);
 void hak_limit_release(size_t bytes);

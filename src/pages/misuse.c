@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * misuse.c - formats and writes the lines of misuse.h and fatal.h.  Owns nothing.  Calls os.h; looks at window.h
- * and slab.h to say what an address is.
+ * misuse.c - notes misuse, and formats and writes the lines of misuse.h and fatal.h.  Owns what each thread has noted.
+ * Calls os.h; looks at window.h and slab.h to say what an address is.
  */
 #include "pages/misuse.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "os/fatal.h"
 #include "os/os.h"
@@ -40,59 +41,71 @@ void hak_text_hex(struct hak_text *text, uint64_t number)
     number_in_base(text, number, 16);
 }
 
-static struct hak_text begin(char *line, size_t size)
+/* ---- lines ---- */
+
+#define LINE 384
+#define NAME_MOST 32u
+
+/* As the user knows it, on one line. */
+static void put_program(struct hak_text *text)
 {
-    struct hak_text text = {line, line + size};
+    const char *name = hak_os_program();
+    char c[2] = {0};
+    for (unsigned i = 0; name[i] && i < NAME_MOST; i++) {
+        c[0] = name[i] > ' ' && name[i] <= '~' ? name[i] : '?';
+        hak_text_string(text, c);
+    }
+}
+
+/* Of one byte less than there is, for the newline. */
+static struct hak_text line_begin(char *line)
+{
+    struct hak_text text = {line, line + LINE - 1};
     hak_text_string(&text, "hakmem: ");
+    put_program(&text);
+    hak_text_string(&text, "[");
+    hak_text_decimal(&text, hak_os_pid());
+    hak_text_string(&text, "]: ");
     return text;
 }
 
-static void write_line(struct hak_text *text, char *line)
+static void line_write(struct hak_text *text, char *line)
 {
-    *text->at++ = '\n'; /* begin() was told of one byte less than there is */
+    *text->at++ = '\n';
     hak_os_write_stderr(line, (size_t)(text->at - line));
 }
 
-static void end(struct hak_text *text, char *line)
-{
-    write_line(text, line);
-    if (hak_knob_value(on_misuse) == HAK_MISUSE_ABORT)
-        abort();
-}
+/* ---- what was noted ---- */
 
-#define LINE 256
+enum misuse_kind { DOUBLE_FREE, WITHIN, DEAD, FOREIGN, WRONG_SIZE };
+
+struct misuse {
+    const char *call;
+    const void *p, *block;
+    size_t size, block_size;
+    enum misuse_kind kind;
+};
+
+/* More that are found in one call are only counted. */
+#define NOTED_MOST 4u
+static __thread struct misuse noted[NOTED_MOST] __attribute__((tls_model("initial-exec")));
+
+static void note(struct misuse misuse)
+{
+    unsigned count = hak_tls.misuses;
+    if (count < NOTED_MOST)
+        noted[count] = misuse;
+    hak_tls.misuses = (uint8_t)HAK_MIN(count + 1, UINT8_MAX);
+}
 
 void hak_misuse_double_free(const char *call, const void *p, size_t block_size)
 {
-    char line[LINE];
-    struct hak_text text = begin(line, LINE - 1);
-    hak_text_string(&text, "double free of ");
-    hak_text_hex(&text, (uintptr_t)p);
-    if (block_size) {
-        hak_text_string(&text, " (block of ");
-        hak_text_decimal(&text, block_size);
-        hak_text_string(&text, " bytes)");
-    }
-    if (call[0] != 'f' || call[4] != '\0') {
-        hak_text_string(&text, " by ");
-        hak_text_string(&text, call);
-    }
-    end(&text, line);
+    note((struct misuse){.kind = DOUBLE_FREE, .call = call, .p = p, .block_size = block_size});
 }
 
 void hak_misuse_within(const char *call, const void *p, const void *block, size_t block_size)
 {
-    char line[LINE];
-    struct hak_text text = begin(line, LINE - 1);
-    hak_text_string(&text, call);
-    hak_text_string(&text, " of ");
-    hak_text_hex(&text, (uintptr_t)p);
-    hak_text_string(&text, ", which is not the start of a block (inside a block of ");
-    hak_text_decimal(&text, block_size);
-    hak_text_string(&text, " bytes at ");
-    hak_text_hex(&text, (uintptr_t)block);
-    hak_text_string(&text, ")");
-    end(&text, line);
+    note((struct misuse){.kind = WITHIN, .call = call, .p = p, .block = block, .block_size = block_size});
 }
 
 void hak_misuse_inside(const char *call, const void *p)
@@ -103,24 +116,13 @@ void hak_misuse_inside(const char *call, const void *p)
     if (HAK_ENTRY_CLASS(hak_entry_of(p)) < HAK_CLASS_COUNT)
         block = hak_slab_block_of(slab, p, &size);
     else
-        size = slab->units * HAK_UNIT;
+        size = slab->length * HAK_UNIT;
     hak_misuse_within(call, p, block, size);
-}
-
-static void no_block(const char *call, const void *p, const char *what)
-{
-    char line[LINE];
-    struct hak_text text = begin(line, LINE - 1);
-    hak_text_string(&text, call);
-    hak_text_string(&text, " of ");
-    hak_text_hex(&text, (uintptr_t)p);
-    hak_text_string(&text, what);
-    end(&text, line);
 }
 
 void hak_misuse_dead(const char *call, const void *p)
 {
-    no_block(call, p, ", which is no block: freed before, or never allocated");
+    note((struct misuse){.kind = DEAD, .call = call, .p = p});
 }
 
 /* The state of a unit outlives its last use: a span that began there was a block.  Of a slab's blocks some may never
@@ -129,38 +131,127 @@ void hak_misuse_foreign(const char *call, const void *p)
 {
     const struct hak_slab *unit = hak_unit_used(p);
     if (unit && unit->class == HAK_CLASS_LARGE && unit->back == 0 && unit->base == p)
-        hak_misuse_double_free(call, p, unit->units * HAK_UNIT);
+        hak_misuse_double_free(call, p, unit->length * HAK_UNIT);
     else if (unit)
         hak_misuse_dead(call, p);
     else
-        no_block(call, p, ", which libhakmem did not allocate");
+        note((struct misuse){.kind = FOREIGN, .call = call, .p = p});
 }
 
 void hak_misuse_size(const char *call, const void *p, size_t size, size_t block_size)
 {
+    note((struct misuse){.kind = WRONG_SIZE, .call = call, .p = p, .size = size, .block_size = block_size});
+}
+
+/* ---- reports ---- */
+
+static void put_bytes(struct hak_text *text, const char *before, size_t size)
+{
+    hak_text_string(text, before);
+    hak_text_decimal(text, size);
+    hak_text_string(text, " bytes");
+}
+
+static void put_double_free(struct hak_text *text, const struct misuse *misuse)
+{
+    hak_text_string(text, "double free of ");
+    hak_text_hex(text, (uintptr_t)misuse->p);
+    if (misuse->block_size) {
+        put_bytes(text, " (block of ", misuse->block_size);
+        hak_text_string(text, ")");
+    }
+    if (strcmp(misuse->call, "free") != 0) {
+        hak_text_string(text, " by ");
+        hak_text_string(text, misuse->call);
+    }
+}
+
+static void put_misuse(struct hak_text *text, const struct misuse *misuse)
+{
+    if (misuse->kind == DOUBLE_FREE) {
+        put_double_free(text, misuse);
+        return;
+    }
+    hak_text_string(text, misuse->call);
+    hak_text_string(text, " of ");
+    hak_text_hex(text, (uintptr_t)misuse->p);
+    switch (misuse->kind) {
+    case WITHIN:
+        put_bytes(text, ", which is not the start of a block (inside a block of ", misuse->block_size);
+        hak_text_string(text, " at ");
+        hak_text_hex(text, (uintptr_t)misuse->block);
+        hak_text_string(text, ")");
+        break;
+    case DEAD:
+        hak_text_string(text, ", which is no block: freed before, or never allocated");
+        break;
+    case FOREIGN:
+        hak_text_string(text, ", which libhakmem did not allocate");
+        break;
+    default:
+        hak_text_string(text, " with size ");
+        hak_text_decimal(text, misuse->size);
+        put_bytes(text, ", but the block has ", misuse->block_size);
+        break;
+    }
+}
+
+/* What shows who made the call: a program that goes on has to be made to stop first. */
+static void put_hint(struct hak_text *text, bool aborts)
+{
+    hak_text_string(text, "; backtrace: ");
+    hak_text_string(text, aborts ? "" : "HAKMEM_TUNE=on_misuse=abort ");
+    hak_text_string(text, "gdb -ex run -ex bt --args ");
+    put_program(text);
+    hak_text_string(text, " ...");
+}
+
+static void report(const struct misuse *misuse, bool aborts)
+{
     char line[LINE];
-    struct hak_text text = begin(line, LINE - 1);
-    hak_text_string(&text, call);
-    hak_text_string(&text, " of ");
-    hak_text_hex(&text, (uintptr_t)p);
-    hak_text_string(&text, " with size ");
-    hak_text_decimal(&text, size);
-    hak_text_string(&text, ", but the block has ");
-    hak_text_decimal(&text, block_size);
-    hak_text_string(&text, " bytes");
-    end(&text, line);
+    struct hak_text text = line_begin(line);
+    put_misuse(&text, misuse);
+    put_hint(&text, aborts);
+    line_write(&text, line);
+}
+
+static void report_others(unsigned count)
+{
+    char line[LINE];
+    struct hak_text text = line_begin(line);
+    hak_text_decimal(&text, count);
+    hak_text_string(&text, " more such blocks were found at once");
+    line_write(&text, line);
+}
+
+void hak_misuse_report_noted(void)
+{
+    struct misuse all[NOTED_MOST];
+    unsigned count = hak_tls.misuses;
+    bool aborts = hak_knob_value(on_misuse) == HAK_MISUSE_ABORT;
+    HAK_INVARIANT(hak_tls.ranks == 0 || hak_tls.fork != HAK_FORK_NONE);
+    memcpy(all, noted, sizeof all);
+    hak_tls.misuses = 0; /* a handler of SIGABRT may do wrong, too */
+    for (unsigned i = 0; i < HAK_MIN(count, NOTED_MOST); i++) {
+        report(&all[i], aborts);
+        if (aborts)
+            abort();
+    }
+    if (count > NOTED_MOST)
+        report_others(count - NOTED_MOST);
 }
 
 __attribute__((noreturn)) void hak_fatal(const char *condition, const char *file, int line_number)
 {
     char line[LINE];
-    struct hak_text text = begin(line, LINE - 1);
+    struct hak_text text = line_begin(line);
     hak_text_string(&text, "internal error: ");
     hak_text_string(&text, condition);
     hak_text_string(&text, " does not hold at ");
     hak_text_string(&text, file);
     hak_text_string(&text, ":");
     hak_text_decimal(&text, (uint64_t)line_number);
-    write_line(&text, line);
+    line_write(&text, line);
+    hak_tls.fork = HAK_FORK_DIES;
     abort();
 }

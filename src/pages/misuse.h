@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * misuse.h - the end of a program that misused its memory: one line on standard error, then abort.  Layer 2.
+ * misuse.h - the end of a program that misused its memory: one line on standard error, then abort.
  *
- * With on_misuse=report there is only the line: these functions return, and the caller leaves all structures as if the
- * call had not been made.  `call` is the libc name of the call that was given the pointer.  Nothing here allocates or
- * takes a lock.
+ * Misuse is often found under a lock.  But abort() runs the program's handler of SIGABRT, which may allocate, fork or
+ * wait for other threads, and standard error may be a pipe that is full.  So whoever finds misuse only notes it, for
+ * the calling thread, and leaves all structures as if the wrong call had not been made.  hak_misuse_report() writes the
+ * line and aborts; each call of the program makes it at its end, when it holds no lock.  With on_misuse=report there
+ * is only the line.
+ *
+ * Nothing here allocates or takes a lock.
  */
-#ifndef HAK_REPORT_H
-#define HAK_REPORT_H
+#ifndef HAK_MISUSE_H
+#define HAK_MISUSE_H
 
 #include "base/base.h"
+#include "base/tls.h"
 
 #pragma GCC visibility push(hidden)
+/* Each notes one misuse; `call` is the libc name of the call that was given the pointer, a constant. */
 /* A block size of 0: not known, as the block's slab is gone. */
 HAK_COLD void hak_misuse_double_free(const char *call, const void *p, size_t block_size);
 /* The address lies in a slab or span, but no block begins there; or in this block. */
@@ -23,6 +29,8 @@ HAK_COLD void hak_misuse_foreign(const char *call, const void *p);
 HAK_COLD void hak_misuse_dead(const char *call, const void *p);
 HAK_COLD void hak_misuse_size(const char *call, const void *p, size_t size, size_t block_size);
 
+HAK_COLD void hak_misuse_report_noted(void);
+
 /* Text without allocation, for the lines above and for malloc_stats: a buffer that keeps what fits. */
 struct hak_text {
     char *at, *end;
@@ -31,5 +39,12 @@ void hak_text_string(struct hak_text *text, const char *string);
 void hak_text_decimal(struct hak_text *text, uint64_t number);
 void hak_text_hex(struct hak_text *text, uint64_t number);
 #pragma GCC visibility pop
+
+/* Of the calling thread, which holds no lock: what was noted, if anything. */
+HAK_INLINE void hak_misuse_report(void)
+{
+    if (HAK_UNLIKELY(hak_tls.misuses))
+        hak_misuse_report_noted();
+}
 
 #endif

@@ -1,47 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * superslab.c - which units of which superslab are free.  Owns the lists of superslabs and their masks, and the spans
- * that are kept, guarded by hak_super_lock (HAK_RANK_SUPER).  Calls window.h, thp.h and os.h.
- *
- * Superslabs are on lists by the length of their longest run of free units, and a request takes from the list with
- * the shortest run that suffices: superslabs that are almost full are filled up, and those that are almost empty are
- * left alone until they are empty, and their memory can go back.
+ * superslab.c - the page heap of superslab.h.  Owns the free runs, the superslabs that were given up and the counts,
+ * guarded by hak_super_lock (HAK_RANK_SUPER).  Calls runs.h, window.h, thp.h, limit.h and os.h.
  */
 #include "pages/superslab.h"
 
 #include <string.h>
 
-#include "os/fatal.h"
-#include "pages/limit.h"
-#include "os/os.h"
 #include "knobs/knobs.h"
+#include "os/fatal.h"
+#include "os/os.h"
+#include "pages/limit.h"
 #include "pages/thp.h"
 
-_Static_assert(HAK_PURGE_PASSES == 3, "two bits count them");
-
 #define REMAP_TRIES 8u
+/* A huge page is broken up for no fewer units than this. */
+#define HUGE_BROKEN_FROM 4u
+/* Superslabs that may do without huge pages by themselves: each is a mapping of its own, of which the kernel allows 65530
+ * by default.  Beyond, all of a chunk do without, which are one. */
+#define BROKEN_MAX 4096u
 
 struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 _Atomic uint32_t hak_purge_due;
 _Atomic size_t hak_super_settled = HAK_PURGE_SLACK;
 _Atomic uint32_t hak_purge_in_background;
+_Atomic uint32_t hak_super_excess;
 static size_t keep_most = SIZE_MAX; /* what keep_free may be, by what the process may map */
 /* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for
  * nothing. */
 static bool addresses_are_scarce;
 
-static struct hak_super *by_run[HAK_SUPER_UNITS + 1];
-static uint64_t runs_present; /* bit n: by_run[n] is not empty */
-static struct hak_super *unmapped;    /* linked through `next` */
+static struct hak_runs runs = {.epoch = HAK_EPOCH_FIRST};
+static struct hak_super *unmapped; /* given up, addresses and all; linked through `next` */
+static size_t broken;              /* superslabs that were told to do without huge pages by themselves */
 static struct hak_super_counts counts;
-
-/* By length: a large block's span that was freed lately, and whether hak_super_decay() has seen it there.  Its units
- * are not its superslab's to give to anybody else; what is free and dirty is hak_super_idle(), with these. */
-#define KEPT_UNITS 16u
-#define KEPT_SHARE 64u /* no span longer than this part of what free memory may be kept */
-static _Atomic(struct hak_slab *) kept[KEPT_UNITS + 1];
-static unsigned keep_units; /* of spans up to so long */
-static bool kept_before[KEPT_UNITS + 1];
 
 void hak_super_start(void)
 {
@@ -55,98 +47,6 @@ size_t hak_super_keep(void)
     return HAK_MIN(hak_knob_value(keep_free), keep_most);
 }
 
-static uint32_t mask_of(unsigned units, unsigned start)
-{
-    return (uint32_t)((((uint64_t)1 << units) - 1) << start);
-}
-
-static unsigned longest_run(uint32_t free)
-{
-    unsigned run = 0;
-    for (; free; free &= free << 1)
-        run++;
-    return run;
-}
-
-/* The first unit of a run of `units` at a multiple of `align`, or HAK_SUPER_UNITS. */
-static unsigned find_run(uint32_t free, unsigned units, unsigned align)
-{
-    static const uint32_t aligned[] = {0xffffffff, 0x55555555, 0x11111111, 0x01010101, 0x00010001, 0x00000001};
-    uint32_t starts = free;
-    for (unsigned have = 1; have < units;) {
-        unsigned step = HAK_MIN(have, units - have);
-        starts &= starts >> step;
-        have += step;
-    }
-    starts &= aligned[__builtin_ctz(align)];
-    return starts ? (unsigned)__builtin_ctz(starts) : HAK_SUPER_UNITS;
-}
-
-static uint32_t ages_any(struct hak_ages ages)
-{
-    return ages.low | ages.high;
-}
-
-static uint32_t ages_full(struct hak_ages ages)
-{
-    return ages.low & ages.high;
-}
-
-static void ages_clear(struct hak_ages *ages, uint32_t mask)
-{
-    ages->low &= ~mask;
-    ages->high &= ~mask;
-}
-
-static void ages_fill(struct hak_ages *ages, uint32_t mask)
-{
-    ages->low |= mask;
-    ages->high |= mask;
-}
-
-/* Of those in the mask; none is more than full. */
-static struct hak_ages ages_up(struct hak_ages ages, uint32_t mask)
-{
-    return (struct hak_ages){(~ages.low | ages.high) & mask, (ages.low | ages.high) & mask};
-}
-
-static struct hak_ages ages_down(struct hak_ages ages)
-{
-    return (struct hak_ages){~ages.low & ages.high, ages.low & ages.high};
-}
-
-static void list_add(struct hak_super *super)
-{
-    struct hak_super **list = &by_run[super->run];
-    super->prev = NULL;
-    super->next = *list;
-    if (*list)
-        (*list)->prev = super;
-    *list = super;
-    runs_present |= (uint64_t)1 << super->run;
-}
-
-static void list_remove(struct hak_super *super)
-{
-    if (super->next)
-        super->next->prev = super->prev;
-    if (super->prev)
-        super->prev->next = super->next;
-    else if (!(by_run[super->run] = super->next))
-        runs_present &= ~((uint64_t)1 << super->run);
-}
-
-/* After super->free has changed. */
-static void relist(struct hak_super *super)
-{
-    unsigned run = longest_run(super->free);
-    if (run == super->run)
-        return;
-    list_remove(super);
-    super->run = (uint8_t)run;
-    list_add(super);
-}
-
 /* Where processors need not have an instruction for it, compilers call a function. */
 static unsigned bits_set(uint32_t mask)
 {
@@ -156,268 +56,284 @@ static unsigned bits_set(uint32_t mask)
     return mask * 0x01010101 >> 24;
 }
 
-static size_t bytes_of(uint32_t mask)
+static struct hak_place place_of(const struct hak_slab *unit)
 {
-    return mask ? bits_set(mask) * HAK_UNIT : 0;
+    return (struct hak_place){unit->super->window, hak_unit_index(unit)};
 }
 
-static void enter(struct hak_slab *span, unsigned from, unsigned to, uint32_t first)
-{
-    _Atomic uint32_t *map = hak_entry_at(span->super->window, span->base);
-    for (unsigned i = from; i < to; i++) {
-        span[i].back = (uint8_t)i;
-        hak_store(&map[i], hak_entry_of_unit(first, i));
-    }
-}
+/* ---- huge pages ---- */
 
-/* What they know of where their span begins may stay. */
-static void leave(struct hak_slab *span, unsigned from, unsigned to)
-{
-    _Atomic uint32_t *map = hak_entry_at(span->super->window, span->base);
-    for (unsigned i = from; i < to; i++)
-        hak_store(&map[i], HAK_ENTRY_NONE);
-}
-
-/* Units that hold no memory, and will when those of `mask`, which are free, are used: a huge page comes as a whole. */
-static uint32_t fresh_units(const struct hak_super *super, uint32_t mask)
-{
-    return (super->huge ? UINT32_MAX : mask) & ~super->dirty;
-}
-
-/* Just before those of `mask` are taken. */
-static void use_fresh(struct hak_super *super, uint32_t mask)
-{
-    uint32_t fresh = fresh_units(super, mask);
-    super->dirty |= fresh;
-    counts.free_dirty += bytes_of(fresh);
-}
-
-static void take(struct hak_super *super, uint32_t mask)
-{
-    HAK_INVARIANT((super->free & mask) == mask);
-    counts.free -= bytes_of(mask);
-    counts.free_dirty -= bytes_of(super->dirty & mask);
-    counts.missed += bytes_of(ages_any(super->gone) & mask);
-    super->free &= ~mask;
-    ages_clear(&super->rest, mask);
-    ages_clear(&super->gone, mask);
-    relist(super);
-}
-
-/* `clean` of them read as zero. */
-static void give(struct hak_super *super, uint32_t mask, uint32_t clean)
-{
-    HAK_INVARIANT((super->free & mask) == 0);
-    super->free |= mask;
-    super->dirty = (super->dirty | mask) & ~clean;
-    counts.free += bytes_of(mask);
-    counts.free_dirty += bytes_of(mask & ~clean);
-    relist(super);
-}
-
-/* A part of it was given back: the kernel is not to fill the gap again by making a huge page of it. */
-static void break_up(struct hak_super *super)
-{
-    if (!super->huge)
-        return;
-    super->huge = false;
-    hak_os_want_huge(super->base, HAK_SUPER, false);
-}
-
-/* It is to have small pages at first, as long as not all of it is used. */
-static void do_without(struct hak_super *super)
-{
-    break_up(super);
-    super->did_without = true;
-}
-
-static void ask_again(struct hak_super *super)
+/* Before it is told: whoever uses a part of it meanwhile is charged for all. */
+static void super_ask_again(struct hak_super *super)
 {
     super->huge = true;
     super->did_without = false;
-    hak_os_want_huge(super->base, HAK_SUPER, true);
+    broken -= broken > 0;
 }
 
-/* Gives back the memory of a superslab's free units, one system call for each run of them. */
-static size_t purge(struct hak_super *super)
+/* A superslab that asks for huge pages becomes resident as a whole with the first touch. */
+static bool super_comes_whole(const struct hak_super *super)
 {
-    uint32_t todo = super->free & super->dirty;
-    size_t given = 0;
-    while (todo) {
-        unsigned start = (unsigned)__builtin_ctz(todo);
-        uint32_t above = ~(todo >> start);
-        unsigned units = above ? (unsigned)__builtin_ctz(above) : HAK_SUPER_UNITS;
-        uint32_t mask = mask_of(units, start);
-        todo &= ~mask;
-        if (!hak_os_purge(super->base + start * HAK_UNIT, units * HAK_UNIT))
-            continue;
-        super->dirty &= ~mask;
-        ages_clear(&super->rest, mask);
-        given += bytes_of(mask);
+    return super->huge && super->dirty == 0;
+}
+
+static void super_break(struct hak_super *super)
+{
+    super->huge = false;
+    broken++;
+}
+
+void hak_super_break_up(struct hak_super *super)
+{
+    hak_lock(&hak_super_lock);
+    bool was_huge = super->huge, chunk_wise = was_huge && broken >= BROKEN_MAX;
+    hak_unlock(&hak_super_lock);
+    if (!was_huge)
+        return;
+    size_t index = (size_t)(super->base - (char *)super->window->base) >> HAK_SUPER_SHIFT;
+    struct hak_super *first = chunk_wise ? super - index % HAK_CHUNK_SUPERS : super;
+    size_t count = chunk_wise ? HAK_CHUNK_SUPERS : 1;
+    char *base = super->base - (size_t)(super - first) * HAK_SUPER;
+    hak_os_want_huge(base, count * HAK_SUPER, false);
+    hak_lock(&hak_super_lock);
+    for (size_t i = 0; i < count; i++)
+        if (first[i].mapped)
+            first[i].huge = false;
+    broken += !chunk_wise;
+    hak_unlock(&hak_super_lock);
+}
+
+/* ---- units in use ---- */
+
+/* Bytes that become resident when the units, which are free, are used. */
+static size_t fresh_bytes(struct hak_place place, size_t units)
+{
+    size_t end = place.unit + units, bytes = 0;
+    while (place.unit < end) {
+        struct hak_super *super = hak_super_at(place);
+        uint32_t mask = hak_units_mask(&place.unit, end);
+        bytes += bits_set(super_comes_whole(super) ? UINT32_MAX : mask & ~super->dirty) * HAK_UNIT;
     }
-    if (given && super->free != UINT32_MAX)
-        break_up(super);
-    hak_limit_release(given);
-    counts.free_dirty -= given;
-    counts.purged += given;
-    return given;
+    return bytes;
 }
 
-/* Gives up a wholly free superslab with its addresses, which others of the process may then have. */
-static size_t unmap(struct hak_super *super)
+/* Bytes of the clean units that were given back lately. */
+static size_t missed_bytes(const struct hak_super *super, uint32_t mask)
 {
-    size_t given = bytes_of(super->dirty);
-    if (!hak_window_unmap(super))
-        return purge(super);
-    list_remove(super);
-    counts.mapped -= HAK_SUPER;
-    counts.free -= HAK_SUPER;
-    counts.free_dirty -= given;
-    counts.purged += given;
-    hak_limit_release(given);
-    super->dirty = 0;
-    super->rest = super->gone = (struct hak_ages){0};
-    super->next = unmapped;
-    unmapped = super;
-    return HAK_MAX(given, 1); /* something was given back, if only addresses */
+    size_t bytes = 0;
+    for (mask &= ~super->dirty; mask; mask &= mask - 1) {
+        uint32_t epoch = super->epoch[__builtin_ctz(mask)];
+        bytes += epoch && runs.epoch - epoch <= HAK_PURGE_PASSES ? HAK_UNIT : 0;
+    }
+    return bytes;
 }
 
-static void add(struct hak_super *super)
+/* Free clean units of a superslab that comes as a whole with its neighbours, which are used just now; `run` is the first
+ * unit of the run that holds them. */
+static void come_along(struct hak_slab *run, struct hak_window *window, size_t begin, size_t end)
 {
-    counts.mapped += HAK_SUPER;
-    counts.free += HAK_SUPER;
-    list_add(super);
+    struct hak_place place = {window, begin};
+    if (begin == end)
+        return;
+    hak_runs_take(&runs, run, place, end - begin);
+    hak_runs_add(&runs, place, end - begin, HAK_RUN_DIRTY, true);
+    counts.free_dirty += (end - begin) * HAK_UNIT;
 }
 
-/* Maps one that was unmapped, or new ones.  Some of the unmapped ones' places may be taken, or memory be out. */
-static bool grow(void)
+/* What alloc_units() tells of the memory of a run. */
+struct memory {
+    bool zero;      /* it reads as zero */
+    bool untouched; /* it begins in a huge page that was not faulted in yet */
+};
+
+/* Takes units that are free; `run` is the first unit of the run that holds the first of them. */
+static void use_units(struct hak_slab *run, struct hak_place place, size_t units, struct memory *memory)
 {
-    unsigned tries = REMAP_TRIES;
-    for (struct hak_super **link = &unmapped, *super; (super = *link) && tries--; link = &super->next)
-        if (hak_window_remap(super)) {
-            *link = super->next;
-            add(super);
+    size_t begin = place.unit, end = begin + units, at = begin, last = end - 1;
+    struct hak_window *window = place.window;
+    bool first_whole = super_comes_whole(hak_super_at(place));
+    bool last_whole = super_comes_whole(hak_unit_at(window, last)->super);
+    hak_runs_take(&runs, run, place, units);
+    *memory = (struct memory){.zero = true, .untouched = first_whole};
+    while (at < end) {
+        struct hak_super *super = hak_unit_at(window, at)->super;
+        uint32_t mask = hak_units_mask(&at, end);
+        memory->zero = memory->zero && (super->dirty & mask) == 0;
+        counts.free_dirty -= bits_set(super->dirty & mask) * HAK_UNIT;
+        counts.missed += missed_bytes(super, mask);
+        super->dirty |= mask;
+        if (HAK_UNLIKELY(super->did_without && super->dirty == UINT32_MAX)) {
+            super_ask_again(super); /* the kernel may make a huge page of the small ones by the way (khugepaged) */
+            hak_os_want_huge(super->base, HAK_SUPER, true);
+        }
+    }
+    counts.free -= units * HAK_UNIT;
+    if (first_whole)
+        come_along(run, window, begin & ~(size_t)(HAK_SUPER_UNITS - 1), begin);
+    if (last_whole)
+        come_along(hak_unit_at(window, end), window, end, hak_round_up(end, HAK_SUPER_UNITS));
+}
+
+/* ---- growth ---- */
+
+static void add_supers(struct hak_super *first, size_t count)
+{
+    struct hak_place place = {first->window, hak_unit_index(first->slabs)};
+    hak_runs_add(&runs, place, count * HAK_SUPER_UNITS, HAK_RUN_CLEAN, false);
+    counts.mapped += count * HAK_SUPER;
+    counts.free += count * HAK_SUPER;
+}
+
+/* Maps one that was given up.  Its place may be taken by now, or memory be out.  The lock is released meanwhile. */
+static bool remap_one(void)
+{
+    for (unsigned tries = REMAP_TRIES; unmapped && tries--;) {
+        struct hak_super *super = unmapped;
+        unmapped = super->next;
+        hak_unlock(&hak_super_lock);
+        bool mapped = hak_window_remap(super);
+        hak_lock(&hak_super_lock);
+        if (mapped) {
+            add_supers(super, 1);
             return true;
         }
-    struct hak_super *chain = hak_window_grow();
-    bool grown = chain != NULL;
-    while (chain) {
-        struct hak_super *super = chain;
-        chain = chain->next;
-        add(super);
+        struct hak_super **link = &unmapped;
+        while (*link)
+            link = &(*link)->next;
+        super->next = NULL;
+        *link = super;
     }
-    return grown;
+    return false;
 }
 
-/* A superslab with the run, and where in it; NULL if none has it. */
-static struct hak_super *find(unsigned units, unsigned align, unsigned *start)
+/* Maps superslabs, so many if that is possible at once: first those that were given up, or the addresses would be used
+ * up.  The lock is released meanwhile. */
+static bool grow(size_t supers)
 {
-    for (uint64_t left = runs_present >> units << units; left; left &= left - 1)
-        for (struct hak_super *super = by_run[__builtin_ctzl(left)]; super; super = super->next) {
-            *start = find_run(super->free, units, align);
-            if (HAK_LIKELY(*start < HAK_SUPER_UNITS))
-                return super;
-        }
-    return NULL;
+    size_t remapped = 0;
+    while (remapped < supers && unmapped && remap_one())
+        remapped++;
+    if (remapped)
+        return true;
+    hak_unlock(&hak_super_lock);
+    struct hak_super *chain = hak_window_grow(supers), *last = chain;
+    size_t count = chain != NULL;
+    for (; chain && last->next; last = last->next)
+        count++;
+    hak_lock(&hak_super_lock);
+    if (chain)
+        add_supers(chain, count);
+    return chain != NULL;
 }
 
-/* ---- spans ---- */
-
-static void free_span(struct hak_slab *span)
+/* The run, its address space mapped if need be. */
+static bool find_or_grow(size_t units, size_t align, struct hak_place *place, struct hak_slab **run)
 {
-    leave(span, 0, span->units);
-    give(span->super, mask_of(span->units, (unsigned)(span - span->super->slabs)), 0);
-}
-
-/* Takes it out of `kept`. */
-HAK_INLINE struct hak_slab *unkeep(unsigned units)
-{
-    struct hak_slab *span = hak_load(&kept[units]);
-    hak_store(&kept[units], NULL);
-    counts.kept_spans--;
-    counts.kept_bytes -= units * HAK_UNIT;
-    return span;
-}
-
-static void free_large(struct hak_slab *span)
-{
-    counts.large_spans--;
-    counts.large_bytes -= span->units * HAK_UNIT;
-    free_span(span);
-}
-
-/* Puts it there.  False, with nothing done, if there is one already, or it is too long. */
-HAK_INLINE bool keep(struct hak_slab *span)
-{
-    unsigned units = span->units;
-    if (units > keep_units || hak_load(&kept[units]))
-        return false;
-    hak_store(&kept[units], span);
-    kept_before[units] = false;
-    counts.kept_spans++;
-    counts.kept_bytes += units * HAK_UNIT;
+    size_t supers = (units + align - 1 + HAK_SUPER_UNITS - 1) / HAK_SUPER_UNITS;
+    /* A chunk at a time, and places that others have are passed over. */
+    size_t tries = supers / HAK_CHUNK_SUPERS * 2 + (unmapped ? 12 : 4);
+    while (!hak_runs_find(&runs, units, align, place, run))
+        if (!tries-- || !grow(HAK_MIN(supers, HAK_CHUNK_SUPERS)))
+            return hak_runs_find(&runs, units, align, place, run);
     return true;
 }
 
-/* False if there was none. */
-static bool keep_none(void)
+/* Small pages are quicker to have for now. */
+static void do_without(struct hak_place place)
 {
-    bool any = counts.kept_spans > 0;
-    for (unsigned units = 0; units <= KEPT_UNITS && counts.kept_spans; units++)
-        if (hak_load(&kept[units]))
-            free_large(unkeep(units));
-    return any;
+    struct hak_super *super = hak_super_at(place);
+    if (!super_comes_whole(super) || !hak_thp_dear())
+        return;
+    super_break(super);
+    super->did_without = true;
+    hak_os_want_huge(super->base, HAK_SUPER, false);
 }
 
-/* What alloc_span() tells of the memory of a span. */
-struct memory {
-    bool zero;      /* it reads as zero */
-    bool untouched; /* it is in a huge page that has not come yet */
-};
-
-static struct hak_slab *alloc_span(unsigned units, unsigned align, uint32_t entry, struct memory *memory)
+/* Under the lock, which may be released and taken again. */
+static struct hak_slab *alloc_units(size_t units, size_t align, struct memory *memory)
 {
-    unsigned start;
-    struct hak_super *super = find(units, align, &start);
-    if (!super && keep_none())
-        super = find(units, align, &start);
-    if (!super && grow())
-        super = find(units, align, &start);
-    uint32_t mask = super ? mask_of(units, start) : 0;
+    struct hak_place place;
+    struct hak_slab *run;
     *memory = (struct memory){0};
-    if (super && super->huge && !super->dirty && hak_thp_dear())
-        do_without(super);
-    if (!super || !hak_limit_charge(bytes_of(fresh_units(super, mask))))
+    if (!find_or_grow(units, align, &place, &run))
         return NULL;
-    memory->zero = (super->dirty & mask) == 0;
-    memory->untouched = super->huge && !super->dirty;
-    use_fresh(super, mask);
-    take(super, mask);
-    if (HAK_UNLIKELY(super->did_without && super->dirty == UINT32_MAX))
-        ask_again(super); /* the kernel may make a huge page of the small ones by the way (khugepaged) */
-    struct hak_slab *span = &super->slabs[start];
-    span->units = (uint8_t)units;
-    enter(span, 0, units, entry);
-    return span;
+    do_without(place);
+    if (!hak_limit_charge(fresh_bytes(place, units)))
+        return NULL;
+    use_units(run, place, units, memory);
+    return hak_unit_at(place.window, place.unit);
 }
+
+/* ---- slabs ---- */
 
 struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry, bool *untouched)
 {
     struct memory memory;
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = alloc_span(units, 1, entry, &memory);
+    struct hak_slab *span = alloc_units(units, 1, &memory);
+    if (HAK_LIKELY(span)) {
+        struct hak_place place = place_of(span);
+        span->units = (uint8_t)units;
+        for (unsigned i = 0; i < units; i++) {
+            hak_unit_at(place.window, place.unit + i)->back = (uint8_t)i;
+            hak_store(&place.window->map[place.unit + i], hak_entry_of_unit(entry, i));
+        }
+    }
     hak_unlock(&hak_super_lock);
     *untouched = memory.untouched;
     return span;
 }
 
-struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero)
+/* Whether more is free than may be kept, by the wish of somebody or for want of addresses, so that it cannot wait for a
+ * pass. */
+static bool too_much_is_free(void)
+{
+    size_t keep = hak_super_keep();
+    return keep < HAK_DEFAULT_keep_free && (addresses_are_scarce ? counts.free : counts.free_dirty) > keep;
+}
+
+static void note_level(void)
+{
+    if (HAK_UNLIKELY(hak_super_idle(&counts) > hak_load(&hak_super_settled)))
+        hak_store(&hak_purge_due, 1);
+    if (HAK_UNLIKELY(too_much_is_free())) {
+        hak_store(&hak_super_excess, 1);
+        hak_store(&hak_purge_due, 1);
+    }
+}
+
+static void give_units(struct hak_place place, size_t units)
+{
+    hak_runs_add(&runs, place, units, HAK_RUN_DIRTY, true);
+    counts.free += units * HAK_UNIT;
+    counts.free_dirty += units * HAK_UNIT;
+    note_level();
+}
+
+void hak_span_free(struct hak_slab *span)
+{
+    struct hak_place place = place_of(span);
+    unsigned units = span->units;
+    hak_lock(&hak_super_lock);
+    for (unsigned i = 0; i < units; i++)
+        hak_store(&place.window->map[place.unit + i], HAK_ENTRY_NONE);
+    give_units(place, units);
+    hak_unlock(&hak_super_lock);
+}
+
+/* ---- large blocks ---- */
+
+struct hak_slab *hak_span_alloc_large(size_t units, size_t align, bool *zero)
 {
     struct memory memory;
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = alloc_span(units, align, HAK_ENTRY_LARGE, &memory);
-    if (span) {
+    struct hak_slab *span = alloc_units(units, align, &memory);
+    if (HAK_LIKELY(span)) {
         span->class = HAK_CLASS_LARGE; /* what misuse.c knows it by when it is gone */
+        span->back = 0;
+        span->length = units;
+        hak_store(&span->state, HAK_LARGE_LIVE);
+        hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_LARGE);
         counts.large_spans++;
         counts.large_bytes += units * HAK_UNIT;
     }
@@ -428,259 +344,289 @@ struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero
     return span;
 }
 
-struct hak_slab *hak_span_reuse(unsigned units, size_t align)
+static void forget_large(struct hak_slab *span)
 {
-    if (units > KEPT_UNITS || !hak_load(&kept[units]))
-        return NULL;
+    counts.large_spans--;
+    counts.large_bytes -= span->length * HAK_UNIT;
+    hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_NONE);
+}
+
+void hak_span_free_large(struct hak_slab *span)
+{
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = hak_load(&kept[units]);
-    if (HAK_LIKELY(span && ((uintptr_t)span->base & (align - 1)) == 0)) {
-        unkeep(units);
-        hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_LARGE);
-    } else {
-        span = NULL;
-    }
-    hak_unlock(&hak_super_lock);
-    return span;
-}
-
-static void note_level(void)
-{
-    if (HAK_UNLIKELY(hak_super_idle(&counts) > hak_load(&hak_super_settled)))
-        hak_store(&hak_purge_due, 1);
-}
-
-/* After units were freed: gives memory back if more than may be kept is free, unless the limit is nobody's wish and the
- * helper thread will do it in time. */
-static void keep_bound(struct hak_super *super)
-{
-    size_t keep = hak_super_keep();
-    note_level();
-    if (hak_load(&hak_purge_in_background) && keep >= HAK_DEFAULT_keep_free)
-        return;
-    if (addresses_are_scarce && super->run == HAK_SUPER_UNITS && counts.free > keep)
-        unmap(super);
-    else if (counts.free_dirty > keep)
-        purge(super);
-}
-
-void hak_span_free(struct hak_slab *span)
-{
-    struct hak_super *super = span->super;
-    hak_lock(&hak_super_lock);
-    free_span(span);
-    keep_bound(super);
+    forget_large(span);
+    give_units(place_of(span), span->length);
     hak_unlock(&hak_super_lock);
 }
 
-/* In the place of the one that is kept, as what was used last is warm; or past it. */
-static HAK_NOINLINE void free_large_slow(struct hak_slab *span)
+/* Makes room behind a block; the lock may be released meanwhile, but the block is the caller's. */
+static bool extend(struct hak_place behind, size_t more)
 {
-    keep_units = (unsigned)HAK_MIN(hak_super_keep() / KEPT_SHARE / HAK_UNIT, KEPT_UNITS);
-    struct hak_slab *out = span;
-    if (span->units <= keep_units) {
-        out = hak_load(&kept[span->units]) ? unkeep(span->units) : NULL;
-        keep(span);
+    size_t free = hak_runs_free_at(behind, more);
+    struct memory memory;
+    /* At the end of what is mapped, more can be. */
+    if (free < more) {
+        struct hak_slab *next = hak_unit_at(behind.window, behind.unit + free);
+        if (behind.unit + free >= behind.window->units || (next && next->super && next->super->mapped))
+            return false;
+        size_t supers = (more - free + HAK_SUPER_UNITS - 1) / HAK_SUPER_UNITS;
+        if (!grow(HAK_MIN(supers, HAK_CHUNK_SUPERS)) || hak_runs_free_at(behind, more) < more)
+            return false;
     }
-    if (out) {
-        struct hak_super *super = out->super;
-        free_large(out);
-        keep_bound(super);
-    }
+    if (!hak_limit_charge(fresh_bytes(behind, more)))
+        return false;
+    use_units(hak_unit_at(behind.window, behind.unit), behind, more, &memory);
+    return true;
 }
 
-bool hak_span_free_large(struct hak_slab *span, _Atomic uint32_t *entry)
+bool hak_span_resize_large(struct hak_slab *span, size_t units)
 {
-    hak_lock(&hak_super_lock);
-    bool live = hak_load(entry) == HAK_ENTRY_LARGE;
-    if (HAK_LIKELY(live)) {
-        hak_store(entry, HAK_ENTRY_INSIDE);
-        if (HAK_LIKELY(keep(span)))
-            note_level();
-        else
-            free_large_slow(span);
-    }
-    hak_unlock(&hak_super_lock);
-    return live;
-}
-
-bool hak_span_resize_large(struct hak_slab *span, unsigned units)
-{
-    struct hak_super *super = span->super;
-    unsigned start = (unsigned)(span - super->slabs), old = span->units;
+    struct hak_place place = place_of(span);
+    size_t old = span->length;
     bool done = true;
     hak_lock(&hak_super_lock);
-    if (units < old) {
-        leave(span, units, old);
-        give(super, mask_of(old - units, start + units), 0);
-        keep_bound(super);
-    } else if (units > old) {
-        uint32_t mask = start + units <= HAK_SUPER_UNITS ? mask_of(units - old, start + old) : 0;
-        done = mask && (super->free & mask) == mask && hak_limit_charge(bytes_of(fresh_units(super, mask)));
-        if (done) {
-            use_fresh(super, mask);
-            take(super, mask);
-            enter(span, old, units, HAK_ENTRY_LARGE);
-        }
-    }
+    if (units < old)
+        give_units((struct hak_place){place.window, place.unit + units}, old - units);
+    else if (units > old)
+        done = extend((struct hak_place){place.window, place.unit + old}, units - old);
     if (done) {
-        span->units = (uint8_t)units;
-        counts.large_bytes += ((size_t)units - old) * HAK_UNIT;
+        span->length = units;
+        counts.large_bytes += (units - old) * HAK_UNIT;
     }
     hak_unlock(&hak_super_lock);
     return done;
 }
 
-size_t hak_super_purge(size_t keep)
+struct hak_slab *hak_span_around(const void *p)
+{
+    struct hak_slab *found = NULL;
+    struct hak_window *window = hak_window_of(p);
+    if (!window)
+        return NULL;
+    hak_lock(&hak_super_lock);
+    size_t begin = ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT;
+    for (size_t unit = begin + 1; unit-- > 0;) {
+        struct hak_slab *slab = hak_unit_at(window, unit);
+        uint32_t entry = hak_load(&window->map[unit]);
+        if (!slab || !slab->super || slab->super->free >> (slab - slab->super->slabs) & 1)
+            break;
+        if (entry == HAK_ENTRY_NONE)
+            continue;
+        if (entry == HAK_ENTRY_LARGE && hak_load(&slab->state) == HAK_LARGE_LIVE && begin - unit < slab->length)
+            found = slab;
+        break;
+    }
+    hak_unlock(&hak_super_lock);
+    return found;
+}
+
+/* ---- back to the kernel ---- */
+
+#define BATCH 64u
+
+/* Runs that are on their way back: free no more, and nobody's. */
+struct batch {
+    unsigned count;
+    size_t units; /* in all */
+    struct {
+        struct hak_place place;
+        size_t units;
+        bool given; /* the kernel has taken them */
+    } out[BATCH];
+};
+
+/* The units of the mask, which are free and dirty, that have been so for `age` passes.  A huge page is not broken up
+ * for a few of them. */
+static uint32_t super_due(struct hak_super *super, uint32_t mask, unsigned age)
+{
+    uint32_t due = 0;
+    for (uint32_t left = mask; left; left &= left - 1)
+        if (runs.epoch - super->epoch[__builtin_ctz(left)] >= age)
+            due |= left & -left;
+    if (!super->huge || age == 0 || bits_set(due) >= HUGE_BROKEN_FROM)
+        return due;
+    for (; due; due &= due - 1)
+        super->epoch[__builtin_ctz(due)] = runs.epoch; /* or each pass would look at them again */
+    return 0;
+}
+
+/* False if there is no room for one more unit. */
+static bool batch_append(struct batch *batch, struct hak_place place)
+{
+    unsigned last = batch->count - 1;
+    if (batch->count && batch->out[last].place.window == place.window &&
+        batch->out[last].place.unit + batch->out[last].units == place.unit) {
+        batch->out[last].units++;
+    } else {
+        if (batch->count == BATCH)
+            return false;
+        batch->out[batch->count].place = place;
+        batch->out[batch->count].units = 1;
+        batch->count++;
+    }
+    batch->units++;
+    return true;
+}
+
+/* Takes the units of a dirty run that are due, `most` at the most, and puts the others back.  False if not all of those
+ * found room. */
+static bool batch_take(struct batch *batch, struct hak_slab *run, unsigned age, size_t most)
+{
+    struct hak_place place = place_of(run);
+    size_t at = place.unit, end = at + run->run.length, stays = at, before = batch->units;
+    bool room = true;
+    hak_runs_take(&runs, run, place, end - at);
+    while (at < end) {
+        struct hak_super *super = hak_unit_at(place.window, at)->super;
+        size_t next = at;
+        uint32_t mask = hak_units_mask(&next, end), due = super_due(super, mask, age);
+        for (; at < next; at++) {
+            if ((due >> at % HAK_SUPER_UNITS & 1) == 0 || batch->units - before == most)
+                continue;
+            room = room && batch_append(batch, (struct hak_place){place.window, at});
+            if (!room)
+                continue;
+            hak_runs_put_back(&runs, (struct hak_place){place.window, stays}, at - stays);
+            stays = at + 1;
+        }
+    }
+    hak_runs_put_back(&runs, (struct hak_place){place.window, stays}, end - stays);
+    return room;
+}
+
+/* Takes what has been free for `age` passes, the oldest first.  False if there is nothing. */
+static bool batch_fill(struct batch *batch, unsigned age, size_t bytes)
+{
+    size_t most = bytes / HAK_UNIT;
+    struct hak_slab *run;
+    batch->count = 0;
+    batch->units = 0;
+    hak_lock(&hak_super_lock);
+    while (batch->units < most && (run = hak_runs_oldest(&runs, age)))
+        if (!batch_take(batch, run, age, most - batch->units))
+            break;
+    counts.free -= batch->units * HAK_UNIT;
+    counts.free_dirty -= batch->units * HAK_UNIT;
+    hak_unlock(&hak_super_lock);
+    return batch->count > 0;
+}
+
+/* One system call a run.  Of a huge page that was given back in part the rest stays small. */
+static void batch_purge(struct batch *batch)
+{
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct hak_place place = batch->out[i].place;
+        size_t end = place.unit + batch->out[i].units;
+        char *at = (char *)place.window->base + place.unit * HAK_UNIT;
+        batch->out[i].given = hak_os_purge(at, batch->out[i].units * HAK_UNIT);
+        while (batch->out[i].given && place.unit < end) {
+            struct hak_super *super = hak_super_at(place);
+            if (hak_units_mask(&place.unit, end) != UINT32_MAX)
+                hak_super_break_up(super);
+        }
+    }
+}
+
+/* Superslabs that hold nothing are as good as new, and ask for huge pages again where new ones do. */
+static void mend(struct hak_place place, size_t units)
+{
+    size_t end = hak_round_up(place.unit + units, HAK_SUPER_UNITS);
+    while (place.unit < end) {
+        struct hak_super *super = hak_super_at(place);
+        hak_units_mask(&place.unit, end);
+        hak_lock(&hak_super_lock);
+        bool ask = super->free == UINT32_MAX && super->dirty == 0 && !super->huge && hak_window_wants_huge();
+        if (ask)
+            super_ask_again(super);
+        hak_unlock(&hak_super_lock);
+        if (ask)
+            hak_os_want_huge(super->base, HAK_SUPER, true);
+    }
+}
+
+static size_t batch_return(const struct batch *batch)
 {
     size_t given = 0;
     hak_lock(&hak_super_lock);
-    keep_none();
-    keep_units = 0; /* what may be kept may have changed: the next that is freed will find out */
-    for (struct hak_super *super = by_run[HAK_SUPER_UNITS], *next; super && counts.free > keep; super = next) {
-        next = super->next;
-        given += unmap(super);
+    for (unsigned i = 0; i < batch->count; i++) {
+        bool clean = batch->out[i].given;
+        size_t bytes = batch->out[i].units * HAK_UNIT;
+        hak_runs_add(&runs, batch->out[i].place, batch->out[i].units, clean ? HAK_RUN_CLEAN : HAK_RUN_DIRTY, true);
+        counts.free += bytes;
+        counts.free_dirty += clean ? 0 : bytes;
+        given += clean ? bytes : 0;
     }
-    /* The emptiest first: theirs are the longest runs, and they are the last to be needed again. */
-    for (unsigned run = HAK_SUPER_UNITS; run > 0; run--)
-        for (struct hak_super *super = by_run[run]; super && counts.free_dirty > keep; super = super->next)
-            given += purge(super);
+    counts.purged += given;
+    hak_limit_release(given);
+    hak_unlock(&hak_super_lock);
+    for (unsigned i = 0; i < batch->count; i++)
+        if (batch->out[i].given)
+            mend(batch->out[i].place, batch->out[i].units);
+    return given;
+}
+
+/* Gives back what has been free for `age` passes, up to so many bytes. */
+static size_t purge_oldest(unsigned age, size_t bytes)
+{
+    size_t given = 0;
+    struct batch batch;
+    while (batch_fill(&batch, age, bytes)) {
+        batch_purge(&batch);
+        given += batch_return(&batch);
+        bytes -= batch.units * HAK_UNIT;
+    }
+    return given;
+}
+
+size_t hak_super_unmap(size_t keep)
+{
+    size_t given = 0;
+    struct hak_place place;
+    struct hak_slab *run;
+    hak_lock(&hak_super_lock);
+    while (counts.free > keep && hak_runs_find_clean(&runs, HAK_SUPER_UNITS, HAK_SUPER_UNITS, &place, &run)) {
+        struct hak_super *super = hak_super_at(place);
+        hak_runs_take(&runs, run, place, HAK_SUPER_UNITS);
+        counts.free -= HAK_SUPER;
+        counts.mapped -= HAK_SUPER;
+        hak_unlock(&hak_super_lock);
+        bool done = hak_window_unmap(super);
+        hak_lock(&hak_super_lock);
+        if (!done) {
+            add_supers(super, 1);
+            break;
+        }
+        super->next = unmapped;
+        unmapped = super;
+        given += HAK_SUPER;
+    }
     hak_unlock(&hak_super_lock);
     return given;
+}
+
+size_t hak_super_purge(size_t keep)
+{
+    hak_lock(&hak_super_lock);
+    size_t excess = counts.free_dirty > keep ? counts.free_dirty - keep : 0;
+    hak_unlock(&hak_super_lock);
+    size_t given = purge_oldest(0, hak_round_up(excess, HAK_UNIT));
+    return addresses_are_scarce ? given + hak_super_unmap(keep) : given;
 }
 
 void hak_super_shed(size_t bytes)
 {
-    size_t given = 0;
-    hak_lock(&hak_super_lock);
-    keep_none();
-    for (unsigned run = HAK_SUPER_UNITS; run > 0 && given < bytes; run--)
-        for (struct hak_super *super = by_run[run]; super && given < bytes; super = super->next)
-            if (!super->huge || super->free == UINT32_MAX)
-                given += purge(super);
-    hak_unlock(&hak_super_lock);
+    purge_oldest(1, bytes);
 }
 
-/* ---- giving back in the course of time ---- */
-
-/* A huge page is broken up for no fewer units than this. */
-#define HUGE_BROKEN_FROM 4u
-
-/* Spans that were kept at the last call, too, are as idle as units that were free then. */
-static void decay_kept(void)
-{
-    hak_lock(&hak_super_lock);
-    for (unsigned units = 0; units <= KEPT_UNITS; units++) {
-        if (hak_load(&kept[units]) && kept_before[units]) {
-            struct hak_slab *span = unkeep(units);
-            free_large(span);
-            span->super->rest.low |= mask_of(units, (unsigned)(span - span->super->slabs));
-        }
-        kept_before[units] = true;
-    }
-    hak_unlock(&hak_super_lock);
-}
-
-/* The units of a chunk that are on their way back. */
-struct batch {
-    struct hak_chunk *chunk;
-    uint32_t out[HAK_CHUNK_SUPERS];
-};
-
-/* Takes out what has rested for long enough, and counts for what else is free.  False if nothing is to go back. */
-static bool batch_take(struct batch *batch)
-{
-    uint32_t any = 0;
-    hak_lock(&hak_super_lock);
-    for (unsigned i = 0; i < HAK_CHUNK_SUPERS; i++) {
-        struct hak_super *super = &batch->chunk->supers[i];
-        uint32_t free_dirty = super->free & super->dirty, out = free_dirty & ages_full(super->rest);
-        if (super->huge && bits_set(out) < HUGE_BROKEN_FROM)
-            out = 0;
-        batch->out[i] = out;
-        any |= out;
-        if (out)
-            take(super, out);
-        super->rest = ages_up(super->rest, free_dirty & ~out);
-        super->gone = ages_down(super->gone);
-    }
-    hak_unlock(&hak_super_lock);
-    return any != 0;
-}
-
-static bool is_out(const struct batch *batch, unsigned unit)
-{
-    return batch->out[unit / HAK_SUPER_UNITS] >> unit % HAK_SUPER_UNITS & 1;
-}
-
-/* It holds no memory: as if it were new. */
-static void mend(struct hak_super *super)
-{
-    if (!super->huge && hak_window_wants_huge())
-        ask_again(super);
-}
-
-void hak_super_break_up(struct hak_super *super)
-{
-    hak_lock(&hak_super_lock);
-    break_up(super);
-    hak_unlock(&hak_super_lock);
-}
-
-/* One system call for each run of units, across superslabs' borders.  What the kernel would not take leaves `clean`. */
-static size_t batch_purge(const struct batch *batch, uint32_t clean[HAK_CHUNK_SUPERS])
-{
-    size_t given = 0;
-    memset(clean, 0, HAK_CHUNK_SUPERS * sizeof *clean);
-    for (unsigned start = 0, stop; start < HAK_CHUNK_UNITS; start = stop + 1) {
-        for (stop = start; stop < HAK_CHUNK_UNITS && is_out(batch, stop); stop++)
-            ;
-        if (stop == start || !hak_os_purge(batch->chunk->slabs[start].base, (stop - start) * HAK_UNIT))
-            continue;
-        given += (stop - start) * HAK_UNIT;
-        for (unsigned unit = start; unit < stop; unit++)
-            clean[unit / HAK_SUPER_UNITS] |= (uint32_t)1 << unit % HAK_SUPER_UNITS;
-    }
-    return given;
-}
-
-static void batch_return(const struct batch *batch, const uint32_t clean[HAK_CHUNK_SUPERS])
-{
-    hak_lock(&hak_super_lock);
-    for (unsigned i = 0; i < HAK_CHUNK_SUPERS; i++) {
-        struct hak_super *super = &batch->chunk->supers[i];
-        if (!batch->out[i])
-            continue;
-        give(super, batch->out[i], clean[i]);
-        ages_fill(&super->gone, clean[i]);
-        counts.purged += bytes_of(clean[i]);
-        hak_limit_release(bytes_of(clean[i]));
-        if (super->free == UINT32_MAX && !super->dirty)
-            mend(super);
-        else
-            break_up(super);
-    }
-    hak_unlock(&hak_super_lock);
-}
-
-/* The system calls are made without the lock, so that nobody waits for them; the units are nobody's meanwhile. */
 size_t hak_super_decay(void)
 {
-    size_t given = 0;
-    decay_kept();
-    for (struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
-        for (size_t i = 0; i * HAK_CHUNK_SUPERS < window->supers; i++) {
-            struct batch batch = {.chunk = hak_load_acquire(&window->chunks[i])};
-            uint32_t clean[HAK_CHUNK_SUPERS];
-            if (!batch.chunk)
-                break;
-            if (batch_take(&batch)) {
-                given += batch_purge(&batch, clean);
-                batch_return(&batch, clean);
-            }
-        }
-    return given;
+    hak_lock(&hak_super_lock);
+    hak_runs_pass(&runs);
+    hak_unlock(&hak_super_lock);
+    return purge_oldest(HAK_AGE_DUE, SIZE_MAX);
 }
+
+/* ---- figures ---- */
 
 struct hak_super_counts hak_super_count(void)
 {
@@ -693,4 +639,11 @@ struct hak_super_counts hak_super_count(void)
 const struct hak_super_counts *hak_super_counts_at(void)
 {
     return &counts;
+}
+
+void hak_super_verify(void)
+{
+    size_t free, dirty;
+    hak_runs_verify(&runs, &free, &dirty);
+    HAK_REQUIRE(free * HAK_UNIT == counts.free && dirty * HAK_UNIT == counts.free_dirty);
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * superslab.h - runs of units in superslabs, shared by all heaps and classes.  Layer 3, above window.h.
+ * superslab.h - the page heap: runs of units of any length for slabs and large blocks, shared by all heaps and classes.
+ *
+ * Runs cross the borders of superslabs.  What is freed joins its neighbours (runs.h) and goes back to the kernel when
+ * nobody has needed it for HAK_PURGE_PASSES passes.  No system call that maps, unmaps or purges is made under the lock.
  */
 #ifndef HAK_SUPERSLAB_H
 #define HAK_SUPERSLAB_H
 
 #include "os/lock.h"
-#include "pages/window.h"
+#include "pages/runs.h"
 
 struct hak_super_counts {
     size_t mapped;     /* bytes of superslabs held from the kernel */
-    size_t large_spans, large_bytes; /* large blocks' spans, those that are kept included, and their bytes */
-    size_t kept_spans, kept_bytes;   /* those that are kept */
+    size_t large_spans, large_bytes; /* large blocks, those that are stocked included, and their bytes */
     size_t free;       /* bytes in free units */
     size_t free_dirty; /* bytes of these that hold memory */
     size_t purged;     /* bytes given back so far */
@@ -31,41 +33,48 @@ extern _Atomic uint32_t hak_purge_due;
 extern _Atomic size_t hak_super_settled;
 /* Set while purge.c has a thread that gives back: what is freed need not be given back where it is. */
 extern _Atomic uint32_t hak_purge_in_background;
+/* Set with hak_purge_due: more is free than keep_free allows, which cannot wait for a pass. */
+extern _Atomic uint32_t hak_super_excess;
 
-/* Bytes that are free and hold memory, spans that are kept included. */
+/* Bytes that are free and hold memory, but for what stocks hold. */
 HAK_INLINE size_t hak_super_idle(const struct hak_super_counts *counts)
 {
-    return counts->free_dirty + counts->kept_bytes;
+    return counts->free_dirty;
 }
 
-/* A run of units for a slab whose first unit has this page map entry.  *untouched tells whether it is in a huge page
- * that has not come yet: thp.h wants to know how long that takes.  NULL when memory is out. */
+/* A run of up to HAK_SLAB_UNITS_MAX units for a slab whose first unit has this page map entry.  *untouched: the run lies
+ * in a huge page that was not faulted in yet, and the caller is to call hak_thp_touch().  NULL when memory is out. */
 struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry, bool *untouched);
 void hak_span_free(struct hak_slab *span);
 
-/* The same for a large block's span, whose entries are HAK_ENTRY_LARGE and HAK_ENTRY_INSIDE, the first aligned to
- * `align` units (a power of two).  *zero tells whether its memory is known to read as zero.  The last of each length
- * that was freed is kept as it is, its entries all HAK_ENTRY_INSIDE, for the next block of that length: it is had by
- * hak_span_reuse() with its alignment in bytes, or that returns NULL. */
-struct hak_slab *hak_span_alloc_large(unsigned units, unsigned align, bool *zero);
-struct hak_slab *hak_span_reuse(unsigned units, size_t align);
-/* The entry is that of the span's first unit.  False, with nothing done, if it is free already. */
-bool hak_span_free_large(struct hak_slab *span, _Atomic uint32_t *entry);
-/* Resizes it where it is.  False if what follows it is in use. */
-bool hak_span_resize_large(struct hak_slab *span, unsigned units);
-/* Gives the memory of free units back to the kernel, but for `keep` bytes, and the addresses of superslabs that are
- * free as a whole; returns the bytes given back. */
+/* A run of units for a large block, live, whose first unit has HAK_ENTRY_LARGE; `align` is in units, a power of two.
+ * *zero tells whether its memory is known to read as zero.  NULL when memory is out. */
+struct hak_slab *hak_span_alloc_large(size_t units, size_t align, bool *zero);
+/* The caller has made it HAK_LARGE_NONE. */
+void hak_span_free_large(struct hak_slab *span);
+/* Resizes a live large block where it is.  False if what follows it is in use. */
+bool hak_span_resize_large(struct hak_slab *span, size_t units);
+/* The large block around an address that does not begin one, or NULL; for messages, as it searches. */
+struct hak_slab *hak_span_around(const void *p);
+
+/* Gives the memory of free units back to the kernel, the oldest first, but for `keep` bytes, and where addresses are
+ * scarce those of superslabs that are wholly free; returns the bytes.  Under HAK_RANK_PURGE. */
 size_t hak_super_purge(size_t keep);
-/* Gives the memory of free units back, `bytes` of it or a little more, but for what would break up a huge page. */
+/* Gives up superslabs that are free and clean, with their addresses, until `keep` bytes are free; returns the bytes.
+ * Others of the process may have the addresses then.  Under HAK_RANK_PURGE. */
+size_t hak_super_unmap(size_t keep);
+/* Gives back up to `bytes` of what has been free since the last pass or longer.  Under HAK_RANK_PURGE. */
 void hak_super_shed(size_t bytes);
-/* Gives back what has been free since HAK_PURGE_PASSES calls ago, but for a few units of what is a huge page; returns
- * the bytes.  Under HAK_RANK_PURGE. */
+/* One pass: gives back what has been free for HAK_PURGE_PASSES passes; returns the bytes.  Under HAK_RANK_PURGE. */
 size_t hak_super_decay(void);
-/* A part of it has been given back by somebody else: it is to have no huge pages. */
+/* A part of the superslab was given back: the kernel is not to fill the gap again by making a huge page of it. */
 void hak_super_break_up(struct hak_super *super);
+
 struct hak_super_counts hak_super_count(void);
 /* Where the counts are, for the statistics: under hak_super_lock. */
 const struct hak_super_counts *hak_super_counts_at(void);
+/* Checks the free runs and counts against the superslabs' masks: under hak_super_lock. */
+void hak_super_verify(void);
 #pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,8 @@
  */
 #include "pages/window.h"
 
+#include <string.h>
+
 #include "pages/meta.h"
 #include "os/os.h"
 #include "pages/thp.h"
@@ -17,8 +19,10 @@
 struct hak_window hak_window_first;
 size_t hak_window_limit;
 
+struct hak_lock hak_window_lock = HAK_LOCK_INIT(HAK_RANK_WINDOW);
+
 static struct hak_window *newest = &hak_window_first; /* the one that grows */
-static size_t supers_mapped;
+static _Atomic size_t supers_mapped;
 
 /* The page map and the table of chunks; the units of the window are known. */
 static bool equip(struct hak_window *window)
@@ -126,11 +130,10 @@ static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
 
 static void set_clean(struct hak_super *super)
 {
-    super->free = UINT32_MAX;
-    super->dirty = 0;
-    super->rest = super->gone = (struct hak_ages){0};
-    super->run = HAK_SUPER_UNITS;
+    super->free = super->dirty = 0;
+    super->mapped = true;
     super->did_without = false;
+    memset(super->epoch, 0, sizeof super->epoch);
 }
 
 static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chunk, size_t index)
@@ -149,7 +152,7 @@ static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chu
 
 bool hak_window_wants_huge(void)
 {
-    return hak_thp_wanted(supers_mapped << HAK_SUPER_SHIFT);
+    return hak_thp_wanted(hak_load(&supers_mapped) << HAK_SUPER_SHIFT);
 }
 
 /* For, or for none, in superslabs one after the other. */
@@ -170,13 +173,13 @@ static enum hak_os_claim claim(struct hak_window *window, size_t index, size_t c
 }
 
 /* From one window: its next superslabs.  NULL with *full set if it has no more room, without if memory is out. */
-static struct hak_super *grow(struct hak_window *window, bool *full)
+static struct hak_super *grow(struct hak_window *window, size_t want, bool *full)
 {
     unsigned occupied = 0;
     *full = false;
     while (window->next_super < window->supers && occupied < OCCUPIED_MAX) {
         size_t index = window->next_super;
-        size_t count = HAK_MIN(HAK_MAX(supers_mapped / 8, 1), GROW_MAX);
+        size_t count = HAK_MAX(HAK_MIN(HAK_MAX(hak_load(&supers_mapped) / 8, 1), GROW_MAX), want);
         count = HAK_MIN(count, HAK_CHUNK_SUPERS - index % HAK_CHUNK_SUPERS);
         count = HAK_MIN(count, window->supers - index);
         struct hak_chunk *chunk = chunk_for(window, index);
@@ -200,7 +203,7 @@ static struct hak_super *grow(struct hak_window *window, bool *full)
             super->next = chain;
             chain = super;
         }
-        supers_mapped += count;
+        hak_fetch_add(&supers_mapped, count);
         ask_for_huge_pages(chain, count);
         return chain;
     }
@@ -208,12 +211,14 @@ static struct hak_super *grow(struct hak_window *window, bool *full)
     return NULL;
 }
 
-struct hak_super *hak_window_grow(void)
+struct hak_super *hak_window_grow(size_t want)
 {
     bool full;
-    struct hak_super *chain = grow(newest, &full);
+    hak_lock(&hak_window_lock);
+    struct hak_super *chain = grow(newest, want, &full);
     if (!chain && full && add_window())
-        chain = grow(newest, &full);
+        chain = grow(newest, want, &full);
+    hak_unlock(&hak_window_lock);
     return chain;
 }
 
@@ -221,7 +226,8 @@ bool hak_window_unmap(struct hak_super *super)
 {
     if (!hak_os_unmap(super->base, HAK_SUPER))
         return false;
-    supers_mapped--;
+    super->mapped = false;
+    hak_fetch_sub(&supers_mapped, 1);
     return true;
 }
 
@@ -230,7 +236,7 @@ bool hak_window_remap(struct hak_super *super)
     if (hak_os_map_at(super->base, HAK_SUPER) != HAK_OS_CLAIMED)
         return false;
     set_clean(super);
-    supers_mapped++;
+    hak_fetch_add(&supers_mapped, 1);
     ask_for_huge_pages(super, 1);
     return true;
 }

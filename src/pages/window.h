@@ -11,7 +11,7 @@
  * entry cannot change in kind or class while a block in its unit is live, and its owner only while the owner has no
  * thread (heap.c moves slabs out of such heaps).
  *
- * Everything else in a window changes under HAK_RANK_SUPER.
+ * Windows grow under HAK_RANK_WINDOW.  Superslabs change under HAK_RANK_SUPER.
  */
 #ifndef HAK_WINDOW_H
 #define HAK_WINDOW_H
@@ -19,61 +19,85 @@
 #include "base/atomics.h"
 #include "base/base.h"
 #include "base/sizeclass.h"
+#include "os/lock.h"
+
+/* A maximal run of free units that all hold memory, or all hold none: runs.c keeps it in the state of its first unit.
+ * The last unit knows the length, too, so that a neighbour finds the first. */
+struct hak_run {
+    struct hak_slab *next, *prev;             /* on the list of its length's bin */
+    struct hak_slab *older_next, *older_prev; /* if it holds memory: on the list of its age */
+    uint32_t length;                          /* in units; valid in the first and in the last unit */
+    uint32_t oldest;                          /* no unit of it was freed before this epoch */
+};
+
+/* What a large block's run is doing: hak_slab.state. */
+enum hak_large_state {
+    HAK_LARGE_NONE,    /* no large block begins here */
+    HAK_LARGE_LIVE,    /* the program has it */
+    HAK_LARGE_STOCKED, /* it waits in a stock for the next block of its length */
+};
 
 /*
- * The state of one unit that begins a slab or a span.
+ * The state of one unit that begins a slab, a large block or a free run.
  *
  * For a slab, at every moment:
  *   capacity = bits set in `bits` + blocks in magazines, depots and outboxes + live blocks
  *   a block is in exactly one of these
  *   `free` = bits set in `bits`
  *   the slab is on one of its heap's lists of its class if and only if free > 0
- * Guarded by the owning heap's lock; `super`, `base`, `units` and `back` by HAK_RANK_SUPER, and constant in between.
+ * Guarded by the owning heap's lock.
+ *
+ * `super` and `base` never change.  `run` belongs to free units, `length` to large blocks; both are guarded by
+ * HAK_RANK_SUPER, and `length` is constant while the block is live or stocked.  `units` and `back` are constant while
+ * the unit is a slab's.  `state` is atomic.
+ *
  * The bitmap lies outside of the slab, so that a free block's memory is never touched.
  */
 struct hak_slab {
     struct hak_slab *next, *prev; /* on the heap's list */
     char *base;                   /* the first block */
     struct hak_super *super;
-    uint64_t *bits;         /* one for each block, set if free; bits_here if capacity <= 512 */
+    union {
+        uint64_t *bits; /* one for each block, set if free; bits_here if capacity <= 512 */
+        size_t length;  /* of a large block, in units */
+    };
     _Atomic uint64_t *live; /* debug builds: one for each block, set while the program owns it */
     uint16_t free;          /* how many bits are set */
     uint16_t first_word;    /* no word of `bits` before this one has a bit set */
     uint16_t capacity;
-    uint8_t class;  /* HAK_CLASS_LARGE for a span */
+    uint8_t class;  /* HAK_CLASS_LARGE for a large block */
     uint8_t list;   /* which list: enum hak_list in slab.h */
     uint32_t owner; /* number of the owning heap */
     uint8_t units;
-    uint8_t back; /* units from here back to the first of the slab or span; 0 in the first */
+    uint8_t back; /* units from here back to the first of the slab; 0 in the first */
     uint8_t rest; /* for how long it has been left alone: HAK_REST_NONE in slab.h */
-    uint64_t bits_here[8];
+    _Atomic uint8_t state; /* enum hak_large_state */
+    union {
+        uint64_t bits_here[8];
+        struct hak_run run;
+    };
 } HAK_ALIGNED(128);
 
 _Static_assert(sizeof(struct hak_slab) == 128, "a slab's state is two cache lines");
 
-/* A number from 0 to HAK_PURGE_PASSES for each unit of a superslab: bit n of the two words together. */
-struct hak_ages {
-    uint32_t low, high;
-};
 #define HAK_PURGE_PASSES 3u /* what has been left alone for so many passes of purge.h goes back with the next */
 
 /*
- * 2 MiB in 32 units.  A unit is free, or part of one slab or span, or on its way back to the kernel (for a holder of
- * HAK_RANK_PURGE none is).  `dirty` units hold memory; the others read as zero and are free, as are those in `rest`
- * and `gone`.  On the list of its longest run of free units, whatever its length.  Guarded by HAK_RANK_SUPER.
+ * 2 MiB in 32 units.  A unit is free, or part of one slab or large block, or on its way back to the kernel (for a
+ * holder of HAK_RANK_PURGE none is).  `dirty` units hold memory; the others read as zero and are free.  Guarded by
+ * HAK_RANK_SUPER.
  */
 struct hak_super {
-    struct hak_super *next, *prev;
+    struct hak_super *next; /* of those that were mapped just now, or given up with their addresses */
     char *base;
     struct hak_slab *slabs; /* one for each unit */
     struct hak_window *window;
     uint32_t free;
     uint32_t dirty;
-    struct hak_ages rest; /* how many calls of hak_super_decay() in a row have found a unit free and dirty */
-    struct hak_ages gone; /* how many more calls a unit that one of them gave back counts as wanted again soon */
-    uint8_t run;     /* the longest run of free units */
-    bool huge;       /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
+    bool mapped;
+    bool huge;        /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
     bool did_without; /* it would ask if huge pages were not slow to come (thp.h), and will when all of it is dirty */
+    uint32_t epoch[HAK_SUPER_UNITS]; /* when a free unit was freed, or given back if it is clean; 0: never used */
 } HAK_ALIGNED(64);
 
 /* The state of 64 MiB of a window. */
@@ -91,7 +115,7 @@ struct hak_window {
     _Atomic(struct hak_chunk *) *chunks;
     _Atomic(struct hak_window *) next;
     size_t supers;      /* how many superslabs it has room for */
-    size_t next_super;  /* the first that was never tried */
+    size_t next_super;  /* the first that was never tried; under hak_window_lock */
     size_t map_written; /* bytes of the map that are writable */
     bool reserved;
 };
@@ -103,8 +127,7 @@ struct hak_window {
  * blocks lie in a first unit.  The bits below the class say how many units back the first one is, so that a block that
  * is freed is known without its slab's state, which is seldom near.
  */
-#define HAK_CLASS_LARGE 0x7eu  /* in place of a class: a large block's span */
-#define HAK_CLASS_INSIDE 0x7du
+#define HAK_CLASS_LARGE 0x7eu /* in place of a class: a large block */
 #define HAK_ENTRY_CLASS(entry) (((entry) & 0xfffu) / HAK_MAG_SIZE)
 #define HAK_ENTRY_INNER 0x1000u
 #define HAK_ENTRY_BACK(entry) ((entry) & (HAK_MAG_SIZE - 1))
@@ -112,16 +135,13 @@ struct hak_window {
 #define HAK_ENTRY_OWNER(entry) ((entry) >> 13)
 #define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 13 | (class) * HAK_MAG_SIZE)
 #define HAK_ENTRY_NONE 0u
-#define HAK_ENTRY_LARGE HAK_ENTRY(0, HAK_CLASS_LARGE)   /* its first unit */
-#define HAK_ENTRY_INSIDE HAK_ENTRY(0, HAK_CLASS_INSIDE) /* any other unit of it */
+#define HAK_ENTRY_LARGE HAK_ENTRY(0, HAK_CLASS_LARGE) /* its first unit; the others have HAK_ENTRY_NONE */
 
-/* The entry of a unit of a slab or span, counted from the first, whose entry is given. */
+/* The entry of a unit of a slab, counted from the first, whose entry is given. */
 HAK_INLINE uint32_t hak_entry_of_unit(uint32_t first, unsigned unit)
 {
     if (unit == 0)
         return first;
-    if (first == HAK_ENTRY_LARGE)
-        return HAK_ENTRY_INSIDE;
     return hak_classes[HAK_ENTRY_CLASS(first)].uneven ? first | HAK_ENTRY_INNER | unit : first;
 }
 
@@ -132,15 +152,16 @@ extern size_t hak_window_limit;
 
 /* Finds a place for the first window.  False if there is no memory for it. */
 bool hak_window_start(void);
-/* New superslabs, all units free and clean, linked through `next`; as many as the heap's size makes worthwhile, at
- * least one.  NULL if the kernel gives none.  Under HAK_RANK_SUPER. */
-struct hak_super *hak_window_grow(void);
-/* Whether superslabs ask for huge pages by now.  Under HAK_RANK_SUPER. */
+extern struct hak_lock hak_window_lock; /* guards the growth of windows */
+/* New superslabs, all units clean and none of them free yet, linked through `next`: consecutive ones, as many as the
+ * heap's size makes worthwhile, `want` at most if that is more.  NULL if the kernel gives none.  Without a lock. */
+struct hak_super *hak_window_grow(size_t want);
+/* Whether superslabs ask for huge pages by now. */
 bool hak_window_wants_huge(void);
-/* Gives up a superslab whose units are all free, address space and all; it is the caller's to remember.  False if the
- * kernel would not. */
+/* Gives up a superslab of which no unit is free or in use, address space and all; it is the caller's to remember.
+ * False if the kernel would not. */
 bool hak_window_unmap(struct hak_super *super);
-/* Maps it again, all units free and clean.  False if there is no memory, or something else is there now. */
+/* Maps it again, all units clean and none free.  False if there is no memory, or something else is there now. */
 bool hak_window_remap(struct hak_super *super);
 #pragma GCC visibility pop
 
@@ -181,7 +202,22 @@ HAK_INLINE struct hak_slab *hak_unit_used(const void *p)
     return slab && slab->super ? slab : NULL;
 }
 
-/* The slab or span that holds the address; only where the page map has an entry. */
+/* The unit at the index, or NULL where no superslab was ever mapped. */
+HAK_INLINE struct hak_slab *hak_unit_at(const struct hak_window *window, size_t index)
+{
+    if (HAK_UNLIKELY(index >= window->units))
+        return NULL;
+    struct hak_chunk *chunk = hak_load_acquire(&window->chunks[index / HAK_CHUNK_UNITS]);
+    return HAK_LIKELY(chunk) ? &chunk->slabs[index % HAK_CHUNK_UNITS] : NULL;
+}
+
+/* The index in its window of a unit. */
+HAK_INLINE size_t hak_unit_index(const struct hak_slab *unit)
+{
+    return ((uintptr_t)unit->base - unit->super->window->base) >> HAK_UNIT_SHIFT;
+}
+
+/* The slab or large block that holds the address; only where the page map has an entry. */
 HAK_INLINE struct hak_slab *hak_slab_of(const void *p)
 {
     struct hak_window *window = hak_window_of(p);

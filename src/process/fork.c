@@ -6,8 +6,13 @@
  * The child has one thread.  The parent's other threads were stopped outside of every locked section, but perhaps in
  * the midst of a hot path: their magazines and outboxes are written such that at every instant each block in them is
  * free and nowhere else (tcache.h), so that they can be emptied later, by the first thread that takes one over.
+ *
+ * A process with one thread takes no lock, as then fork() may be called by a signal handler, which may have interrupted
+ * the holder of one.  What was half done goes on in both processes when the handler returns.  With more threads signals
+ * wait until the locks are free again.
  */
 #include <pthread.h>
+#include <signal.h>
 
 #include "process/init.h"
 #include "pages/large.h"
@@ -17,6 +22,7 @@
 #include "heap/registry.h"
 #include "purge/pressure.h"
 #include "purge/purge.h"
+#include "pages/stock.h"
 #include "pages/superslab.h"
 
 static void for_each_lock(void (*act)(struct hak_lock *))
@@ -26,8 +32,11 @@ static void for_each_lock(void (*act)(struct hak_lock *))
     act(&hak_registry_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         act(&hak_heap_numbered(number)->lock);
+    for (unsigned i = 0; i < HAK_STOCKS; i++)
+        act(&hak_stocks[i].lock);
     act(&hak_super_lock);
     act(&hak_huge_lock);
+    act(&hak_window_lock);
     act(&hak_meta_lock);
 }
 
@@ -47,22 +56,34 @@ extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
+static sigset_t mask_before; /* the forking thread's; under all locks */
+
 static void before(void)
 {
+    sigset_t all, mask;
+    if (HAK_SINGLE_THREADED || hak_tls.fork != HAK_FORK_NONE)
+        return;
     hak_thread_tcache(); /* so that no cache is made while all locks are held */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &mask);
     if (_IO_list_lock)
         _IO_list_lock();
     hak_tls.fork = HAK_FORK_TAKES;
     for_each_lock(take);
     hak_tls.fork = HAK_FORK_HOLDS;
+    mask_before = mask;
 }
 
 static void in_parent(void)
 {
+    if (hak_tls.fork != HAK_FORK_HOLDS)
+        return;
+    sigset_t mask = mask_before;
     hak_tls.fork = HAK_FORK_NONE;
     for_each_lock(release);
     if (_IO_list_unlock)
         _IO_list_unlock();
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 /* What other threads had taken off the books and not yet unmapped is lost to the child, and so nothing that it
@@ -78,14 +99,21 @@ static void recount(void)
 
 static void in_child(void)
 {
+    struct hak_tcache *mine = hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_tcache() : NULL;
+    if (hak_tls.fork != HAK_FORK_HOLDS) { /* only the numbers of process and thread have changed */
+        hak_helper_in_process();
+        hak_registry_in_process(mine);
+        return;
+    }
     hak_tls.fork = HAK_FORK_NONE;
     for_each_lock(hak_lock_reset);
     if (_IO_list_resetlock)
         _IO_list_resetlock();
-    hak_registry_orphan_all(hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_tcache() : NULL);
+    hak_registry_orphan_all(mine);
     hak_helper_forked();
     hak_pressure_forked();
     recount();
+    pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 }
 
 void hak_fork_start(void)

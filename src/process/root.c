@@ -18,6 +18,7 @@ void hak_root_start(void)
     root.window = &hak_window_first;
     root.super = hak_super_counts_at();
     root.huge = hak_huge_counts_at();
+    root.stocks = hak_stocks;
     root.os = &hak_os_counts;
     root.own_bytes = &hak_meta_held;
     hak_store_release(&root.self, &root);

@@ -13,6 +13,7 @@
 #include "pages/large.h"
 #include "os/os.h"
 #include "heap/registry.h"
+#include "pages/stock.h"
 #include "pages/superslab.h"
 
 #define HAK_ROOT_MAGIC "hakmem: root of figures"
@@ -27,9 +28,10 @@
             sizeof(struct hak_tcache), sizeof(struct hak_mag), offsetof(struct hak_tcache, outbox),                    \
             offsetof(struct hak_tcache, slots), offsetof(struct hak_tcache, next_of_heap), sizeof(struct hak_window),  \
             offsetof(struct hak_window, map), offsetof(struct hak_window, next), sizeof(struct hak_super_counts),      \
-            sizeof(struct hak_huge_counts), sizeof(struct hak_os_counts), HAKMEM_STATS_VERSION                         \
+            sizeof(struct hak_huge_counts), sizeof(struct hak_stock), sizeof(struct hak_os_counts),                    \
+            HAKMEM_STATS_VERSION                                                                                       \
     }
-#define HAK_ROOT_NUMBERS 25
+#define HAK_ROOT_NUMBERS 26
 
 struct hak_root {
     char magic[sizeof HAK_ROOT_MAGIC];
@@ -40,6 +42,7 @@ struct hak_root {
     const struct hak_window *window;
     const struct hak_super_counts *super;
     const struct hak_huge_counts *huge;
+    const struct hak_stock *stocks;
     const struct hak_os_counts *os;
     const _Atomic size_t *own_bytes;
     _Atomic(const struct hak_root *) self;

@@ -12,6 +12,7 @@
 
 #include "process/init.h"
 #include "heap/registry.h"
+#include "pages/misuse.h"
 #include "purge/purge.h"
 #include "knobs/knobs.h"
 
@@ -29,6 +30,7 @@ static void thread_exits(void *cache)
     hak_tls.delta = 0;
     hak_registry_release(thread);
     hak_helper_thread_left(main);
+    hak_misuse_report();
 }
 
 bool hak_thread_start(void)
@@ -45,7 +47,7 @@ static struct hak_tcache *attach(void)
     struct hak_tcache *thread = hak_registry_acquire();
     if (!thread)
         return NULL;
-    hak_tls.delta = (char *)&thread->cache - (char *)&hak_tcache_none;
+    hak_tls.delta = (const char *)&thread->cache - (const char *)&hak_tcache_none;
     hak_tls.state = HAK_THREAD_ATTACHED;
     /* These two may allocate, from the cache that there is now. */
     if (pthread_setspecific(key, thread)) {

@@ -33,7 +33,7 @@
 #define NAP_FROM ((size_t)4 << 20)    /* with as many bytes free it sleeps for a time only, */
 #define NAP_MS 8000u                  /* first so long, then longer, */
 #define NAP_MS_MAX 64000u             /* and never longer than that */
-#define PATIENCE_MAX 32u              /* passes may become rarer by this factor */
+#define PATIENCE_MAX 2u              /* passes may become rarer by this factor */
 #define CALM_PASSES 16u               /* passes without a loss, after which they become more frequent */
 #define LOSS_MIN ((size_t)1 << 20)    /* bytes */
 #define CALLS_PER_LOOK 64u            /* calls of threads that free, of which one looks whether it is time */
@@ -242,6 +242,8 @@ static void consider_start(const void *caller)
 void hak_purge_tick(const void *caller)
 {
     uint32_t asleep = ASLEEP;
+    if (HAK_UNLIKELY(hak_load(&hak_super_excess)))
+        hak_purge_excess();
     switch (hak_load(&state)) {
     case NONE:
         consider_start(caller);

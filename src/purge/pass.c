@@ -6,7 +6,9 @@
 #include "purge/purge.h"
 
 #include "pages/large.h"
+#include "pages/misuse.h"
 #include "heap/registry.h"
+#include "pages/stock.h"
 
 /* Superslabs that one pass looks into; the next goes on where it stopped.  A heap of ten million blocks is seen in a
  * few passes, none of which takes more than about a millisecond of a processor. */
@@ -81,9 +83,12 @@ size_t hak_purge_pass(bool *round)
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         hak_heap_decay(hak_heap_numbered(number));
     size_t given = rest_slabs(round);
+    for (unsigned i = 0; i < HAK_STOCKS; i++)
+        hak_stock_decay(&hak_stocks[i], false);
     given += hak_super_decay();
     given += hak_huge_decay();
     hak_unlock(&hak_purge_lock);
+    hak_misuse_report();
     return given;
 }
 
@@ -97,6 +102,14 @@ static size_t free_mappings(void)
 {
     struct hak_huge_counts counts = hak_huge_count();
     return hak_huge_idle(&counts);
+}
+
+size_t hak_purge_idle(void)
+{
+    size_t idle = free_units() + free_mappings() + hak_stock_count(hak_stocks).bytes;
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        idle += hak_heap_idle(hak_heap_numbered(number));
+    return idle;
 }
 
 size_t hak_purge_settle(size_t slack)

@@ -30,11 +30,15 @@ extern struct hak_lock hak_purge_lock;
 size_t hak_purge_pass(bool *round);
 /* The pages in all slabs at once; returns the bytes given back.  Under hak_purge_lock. */
 size_t hak_purge_pages(void);
+/* The bytes that are free, wherever, but for threads' magazines and outboxes. */
+size_t hak_purge_idle(void);
 /* hak_purge_due will be set when `slack` bytes more are free than now; returns the bytes that are. */
 size_t hak_purge_settle(size_t slack);
 
 /* Called without a lock, when hak_purge_due is set, by a function of the family; `caller` is where it returns to. */
 HAK_COLD void hak_purge_tick(const void *caller);
+/* Gives back what is more than keep_free allows, where that cannot wait for a pass. */
+void hak_purge_excess(void);
 /* The helper has to see whether it is still wanted. */
 void hak_helper_look(void);
 /* A thread, the process's main one or another, has given up its cache: the helper leaves with the last. */

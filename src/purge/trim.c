@@ -7,9 +7,12 @@
  */
 #include <errno.h>
 
+#include "os/os.h"
 #include "process/init.h"
 #include "pages/large.h"
 #include "pages/limit.h"
+#include "pages/misuse.h"
+#include "pages/stock.h"
 #include "heap/registry.h"
 #include "purge/purge.h"
 #include "knobs/knobs.h"
@@ -18,19 +21,44 @@
 /* Who is told to keep as much wants nothing to go back in the middle of a call. */
 #define KEEP_ALL ((size_t)1 << 40)
 
+/* Under hak_purge_lock: how often all that is free has gone back so far, and what that did not help. */
+static _Atomic uint32_t reclaims;
+static struct {
+    size_t size;   /* an allocation that failed afterwards */
+    size_t needed; /* what was in use then */
+    uint64_t when; /* in milliseconds */
+} futile;
+
+#define FUTILE_MS 50u /* so long nothing but frees of its own is expected to make room for a process */
+#define OTHERS_MOST 4u /* times that a call relies on what other threads give back */
+#define UNCOUNTED ((size_t)4 << 20) /* more may be free than is counted: magazines, outboxes */
+
+/* Under hak_purge_lock.  `mine` is the calling thread's cache, if it has one. */
+static size_t give_back_locked(struct hak_tcache *mine, size_t keep, bool pages)
+{
+    if (mine)
+        hak_tcache_empty(mine);
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        hak_heap_drain(hak_heap_numbered(number));
+    size_t given = pages ? hak_purge_pages() : 0;
+    for (unsigned i = 0; i < HAK_STOCKS; i++)
+        hak_stock_decay(&hak_stocks[i], true);
+    given += hak_super_purge(keep) + hak_huge_purge(keep);
+    given += hak_super_unmap(keep);
+    if (keep == 0)
+        hak_store_release(&reclaims, hak_load(&reclaims) + 1);
+    return given;
+}
+
 static size_t give_back(size_t keep, bool pages)
 {
     if (!hak_ready())
         return 0;
     struct hak_tcache *mine = hak_thread_tcache();
-    if (mine)
-        hak_tcache_empty(mine);
     hak_lock(&hak_purge_lock);
-    for (uint32_t number = 1; number <= hak_heap_count(); number++)
-        hak_heap_drain(hak_heap_numbered(number));
-    size_t given = pages ? hak_purge_pages() : 0;
-    given += hak_super_purge(keep) + hak_huge_purge(keep);
+    size_t given = give_back_locked(mine, keep, pages);
     hak_unlock(&hak_purge_lock);
+    hak_misuse_report();
     return given;
 }
 
@@ -55,7 +83,76 @@ void hak_shed(void)
     errno = saved;
 }
 
-size_t hak_reclaim(void)
+/* Of two threads that come at once, one does it for both. */
+void hak_purge_excess(void)
 {
-    return give_back(0, false);
+    if (!hak_lock_try(&hak_purge_lock))
+        return;
+    hak_store(&hak_super_excess, 0);
+    hak_super_purge(hak_super_keep());
+    hak_unlock(&hak_purge_lock);
+}
+
+void hak_reclaim(void)
+{
+    give_back(0, false);
+}
+
+/* ---- when memory is out ---- */
+
+/* What is held and not known to be free. */
+static size_t needed(void)
+{
+    size_t held = hak_load(&hak_limit_held), idle = hak_purge_idle();
+    return held > idle ? held - idle : 0;
+}
+
+/* Whether room may be made for so many bytes by giving back what is free. */
+static bool may_help(size_t size)
+{
+    size_t in_use = needed();
+    if (!hak_limit_allows(in_use > UNCOUNTED ? in_use - UNCOUNTED : 0, size))
+        return false;
+    return !futile.size || size < futile.size || in_use < futile.needed ||
+           hak_os_milliseconds() - futile.when >= FUTILE_MS;
+}
+
+static void note_futile(size_t size)
+{
+    hak_lock(&hak_purge_lock);
+    futile.size = HAK_MAX(size, 1);
+    futile.needed = needed();
+    futile.when = hak_os_milliseconds();
+    hak_unlock(&hak_purge_lock);
+}
+
+void hak_retry_begin(struct hak_retry *retry)
+{
+    retry->seen = hak_load_acquire(&reclaims);
+}
+
+bool hak_retry(struct hak_retry *retry, size_t size)
+{
+    bool again = false;
+    if (!hak_ready() || !hak_os_could_map(size))
+        return false;
+    if (retry->last) {
+        note_futile(size);
+        return false;
+    }
+    if (hak_load_acquire(&reclaims) != retry->seen && retry->others++ < OTHERS_MOST)
+        return true;
+    struct hak_tcache *mine = hak_thread_tcache();
+    hak_lock(&hak_purge_lock);
+    if (hak_load(&reclaims) != retry->seen && retry->others++ < OTHERS_MOST) {
+        again = true; /* another thread has done it while this one waited */
+    } else {
+        again = may_help(size);
+        if (again)
+            give_back_locked(mine, 0, false);
+        retry->last = true;
+    }
+    hak_unlock(&hak_purge_lock);
+    hak_misuse_report();
+    return again;
 }

@@ -18,7 +18,7 @@ static bool print(enum hakmem_stats_format format, enum hak_patience patience)
     if (!hak_stats_view(&view, patience))
         return false;
     view.counts.resident = hak_os_resident();
-    return hak_usage_print(&view, format, hak_stats_write_stderr, NULL);
+    return hak_stats_print(&view, format, hak_stats_write_stderr, NULL);
 }
 
 static void dump(enum hakmem_stats_format format)

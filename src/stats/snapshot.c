@@ -84,6 +84,7 @@ static bool read_counts(struct hak_counts *counts, enum hak_patience patience)
     };
     for (unsigned kind = 0; kind < HAK_OS_KINDS; kind++)
         counts->calls[kind] = hak_load(&hak_os_counts.calls[kind]);
+    counts->stocks = hak_stock_count(hak_stocks);
     bool locked = lock_for(&hak_super_lock, patience);
     counts->super = *hak_super_counts_at();
     if (locked)
@@ -163,13 +164,11 @@ int hakmem_stats_get_class(size_t index, struct hakmem_stats_class *stats, size_
 int hakmem_stats_get_heap(size_t index, struct hakmem_stats_heap *stats, size_t size)
 {
     struct hak_view view;
-    struct hak_usage usage;
     struct hakmem_stats_heap one;
     if (!hak_ready() || index >= hak_heap_count() || size < offsetof(struct hakmem_stats_heap, threads))
         return refuse();
     hak_stats_view(&view, HAK_LOCK_WAIT);
-    hak_usage_collect(&view, (uint32_t)index + 1, &usage);
-    hak_usage_heap(&usage, &one);
+    hak_usage_heaps(&view, (uint32_t)index + 1, 1, &one);
     return hand_out(stats, size, &one, sizeof one);
 }
 
@@ -177,6 +176,20 @@ void hak_stats_write_stderr(void *unused, const char *text, size_t length)
 {
     (void)unused;
     hak_os_write_stderr(text, length);
+}
+
+/* Pages of their own for the figures of many heaps: not for a few, and if there are none, it takes longer. */
+bool hak_stats_print(struct hak_view *view, enum hakmem_stats_format format,
+                     void (*write)(void *arg, const char *text, size_t length), void *arg)
+{
+    size_t bytes = view->heaps * sizeof *view->room;
+    view->room = bytes > hak_os_page ? hak_os_map(bytes) : NULL;
+    view->room_heaps = view->heaps;
+    struct hakmem_stats_heap *room = view->room;
+    bool printed = hak_usage_print(view, format, write, arg);
+    if (room)
+        hak_os_unmap(room, hak_round_up(bytes, hak_os_page));
+    return printed;
 }
 
 int hakmem_stats_print(enum hakmem_stats_format format, void (*write)(void *arg, const char *text, size_t length),
@@ -187,6 +200,6 @@ int hakmem_stats_print(enum hakmem_stats_format format, void (*write)(void *arg,
         return refuse();
     hak_stats_view(&view, HAK_LOCK_WAIT);
     view.counts.resident = hak_os_resident();
-    hak_usage_print(&view, format, write ? write : hak_stats_write_stderr, arg);
+    hak_stats_print(&view, format, write ? write : hak_stats_write_stderr, arg);
     return 0;
 }

@@ -17,6 +17,10 @@ enum hak_patience { HAK_LOCK_WAIT, HAK_LOCK_TRY, HAK_LOCK_SKIP };
 /* This process's heaps and counts.  False if something was busy. */
 bool hak_stats_view(struct hak_view *view, enum hak_patience patience);
 
+/* The whole of a snapshot as text; false, and nothing is written, if a heap was busy. */
+bool hak_stats_print(struct hak_view *view, enum hakmem_stats_format format,
+                     void (*write)(void *arg, const char *text, size_t length), void *arg);
+
 /* A writer to standard error, for hak_usage_print(). */
 void hak_stats_write_stderr(void *unused, const char *text, size_t length);
 

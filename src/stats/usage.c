@@ -97,6 +97,108 @@ bool hak_usage_collect(struct hak_view *view, uint32_t number, struct hak_usage 
     return true;
 }
 
+/* ---- some heaps at once ---- */
+
+struct range {
+    uint32_t first, count;
+    struct hakmem_stats_heap *heaps;
+};
+
+/* The figures of the heap with the number, if they are wanted. */
+static struct hakmem_stats_heap *stats_of(const struct range *range, uint32_t number)
+{
+    return number - range->first < range->count ? &range->heaps[number - range->first] : NULL;
+}
+
+/* A free block that waits in a thread's outbox, or in a magazine of a thread that was lost in a fork, is not live.
+ * Whose block it is says the page map. */
+static void add_waiting(struct hak_view *view, const void *block, bool in_outbox, const struct range *range)
+{
+    uint32_t entry = view->entry(view, block);
+    struct hakmem_stats_heap *stats = stats_of(range, HAK_ENTRY_OWNER(entry));
+    if (entry == HAK_ENTRY_NONE || !stats || HAK_ENTRY_CLASS(entry) >= HAK_CLASS_COUNT)
+        return;
+    size_t size = hak_classes[HAK_ENTRY_CLASS(entry)].size;
+    *(in_outbox ? &stats->outbox_blocks : &stats->magazine_blocks) += 1;
+    *(in_outbox ? &stats->outbox_bytes : &stats->magazine_bytes) += size;
+    stats->live_blocks -= 1;
+    stats->live_bytes -= size;
+}
+
+__attribute__((noinline, no_sanitize("thread"))) static void
+add_waiting_of(struct hak_view *view, const struct hak_tcache *thread, const struct hak_tcache *at,
+               const struct range *range)
+{
+    unsigned count = HAK_MIN(hak_load_acquire(&thread->outbox.count), HAK_OUTBOX_MAX);
+    void *const volatile *blocks = thread->outbox.blocks;
+    for (unsigned i = 0; i < count; i++)
+        add_waiting(view, blocks[i], true, range);
+    for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state == HAK_TCACHE_STALE; class++) {
+        void *const *base = thread->slots + hak_classes[class].mag_offset;
+        for (size_t left = held(thread, at, class); left > 0; left--)
+            add_waiting(view, base[left], false, range);
+    }
+}
+
+/* Adds what is known of the heap itself to what other heaps' threads hold of it. */
+static void add_own(const struct hak_usage *usage, struct hakmem_stats_heap *stats)
+{
+    struct hakmem_stats_heap own;
+    hak_usage_heap(usage, &own);
+    stats->threads = own.threads;
+    stats->live_blocks += own.live_blocks;
+    stats->live_bytes += own.live_bytes;
+    stats->magazine_blocks += own.magazine_blocks;
+    stats->magazine_bytes += own.magazine_bytes;
+    stats->depot_blocks = own.depot_blocks;
+    stats->depot_bytes = own.depot_bytes;
+    stats->free_blocks = own.free_blocks;
+    stats->free_bytes = own.free_bytes;
+    stats->slabs = own.slabs;
+    stats->slab_bytes = own.slab_bytes;
+    stats->waste_bytes = own.waste_bytes;
+    stats->remote_frees = own.remote_frees;
+}
+
+/* The threads of a heap; their magazines, if its figures are wanted, and what waits in them for any heap. */
+static void add_threads(struct hak_view *view, const struct hak_heap *heap, struct hak_usage *usage,
+                        const struct range *range)
+{
+    const struct hak_tcache *next, *thread;
+    for (const struct hak_tcache *at = heap->threads_list; at && (thread = view->thread(view, at)); at = next) {
+        next = thread->next_of_heap;
+        if (usage && thread->state != HAK_TCACHE_STALE)
+            add_magazines(thread, at, usage);
+        add_waiting_of(view, thread, at, range);
+    }
+}
+
+bool hak_usage_heaps(struct hak_view *view, uint32_t first, uint32_t count, struct hakmem_stats_heap *heaps)
+{
+    struct range range = {first, count, heaps};
+    for (uint32_t i = 0; i < count; i++)
+        heaps[i] = (struct hakmem_stats_heap){.version = HAKMEM_STATS_VERSION, .size = sizeof *heaps};
+    for (uint32_t number = 1; number <= view->heaps; number++) {
+        struct hak_usage usage = {0};
+        struct hakmem_stats_heap *stats = stats_of(&range, number);
+        const struct hak_heap *heap = view->open(view, number);
+        if (!heap)
+            return false;
+        if (stats)
+            add_heap(heap, &usage);
+        add_threads(view, heap, stats ? &usage : NULL, &range);
+        if (stats)
+            add_own(&usage, stats);
+        view->close(view, heap);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (heaps[i].live_bytes > SIZE_MAX / 2) /* a thread has filled its outbox since the heap was read */
+            heaps[i].live_blocks = heaps[i].live_bytes = 0;
+    return true;
+}
+
+/* ---- the public form ---- */
+
 static size_t live_of(const struct hak_class_usage *usage)
 {
     /* Magazines may have changed since `out` did. */
@@ -154,8 +256,8 @@ void hak_usage_heap(const struct hak_usage *usage, struct hakmem_stats_heap *sta
 void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage, struct hakmem_stats *stats)
 {
     const struct hak_counts *counts = &view->counts;
-    size_t large_blocks = counts->super.large_spans - counts->super.kept_spans;
-    size_t large_bytes = counts->super.large_bytes - counts->super.kept_bytes;
+    size_t large_blocks = counts->super.large_spans - counts->stocks.spans;
+    size_t large_bytes = counts->super.large_bytes - counts->stocks.bytes;
     size_t huge_blocks = counts->huge.blocks - (counts->huge.front > 0);
     size_t huge_bytes = counts->huge.bytes - counts->huge.front;
     struct hakmem_stats_heap small;
@@ -186,8 +288,8 @@ void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage,
         .waste_bytes = small.waste_bytes,
         .superslabs = counts->super.mapped / HAK_SUPER,
         .superslab_bytes = counts->super.mapped,
-        .unit_bytes = counts->super.free + counts->super.kept_bytes,
-        .dirty_bytes = hak_super_idle(&counts->super),
+        .unit_bytes = counts->super.free + counts->stocks.bytes,
+        .dirty_bytes = hak_super_idle(&counts->super) + counts->stocks.bytes,
         .cached_bytes = hak_huge_idle(&counts->huge) + counts->huge.stuck,
         .own_bytes = counts->own_bytes,
         .mapped_bytes = counts->mapped,

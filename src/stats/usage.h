@@ -15,12 +15,14 @@
 #include "hakmem.h"
 #include "pages/large.h"
 #include "heap/registry.h"
+#include "pages/stock.h"
 #include "pages/superslab.h"
 
 /* All that is known but not of a heap. */
 struct hak_counts {
     struct hak_super_counts super;
     struct hak_huge_counts huge;
+    struct hak_stock_counts stocks;
     size_t own_bytes, mapped, mapped_peak, want_huge, resident;
     size_t calls[8]; /* by enum hak_os_kind */
 };
@@ -30,6 +32,9 @@ struct hak_view {
     unsigned process; /* its ID */
     bool locked;      /* the open heap is, and `close` has to unlock it */
     struct hak_counts counts;
+    /* Room for the figures of so many heaps, if there is some: with room for all, all are had in one pass. */
+    struct hakmem_stats_heap *room;
+    uint32_t room_heaps;
     /* The heap, to be read until `close`; NULL if it is busy, where the view does not wait. */
     const struct hak_heap *(*open)(struct hak_view *view, uint32_t number);
     void (*close)(struct hak_view *view, const struct hak_heap *heap);
@@ -52,6 +57,10 @@ struct hak_usage {
 #pragma GCC visibility push(hidden)
 /* Adds up the heap of this number, or all heaps if it is 0.  False if a heap was busy. */
 bool hak_usage_collect(struct hak_view *view, uint32_t number, struct hak_usage *usage);
+
+/* The figures of `count` heaps from the one of this number on, in one pass over all heaps and threads.  False if a heap
+ * was busy. */
+bool hak_usage_heaps(struct hak_view *view, uint32_t first, uint32_t count, struct hakmem_stats_heap *heaps);
 
 /* The same figures in public form.  The first sets what concerns no heap as well. */
 void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage, struct hakmem_stats *stats);

@@ -111,6 +111,8 @@ struct out {
     char buffer[1024];
 };
 
+#define FEW_HEAPS 8u /* whose figures are on the stack, which may be a signal handler's */
+
 #define ROOM 256 /* more than any one thing that is put at once */
 
 static void flush(struct out *out)
@@ -156,6 +158,8 @@ struct snapshot {
     struct hak_view *view;
     struct hak_usage usage; /* all heaps' */
     struct hakmem_stats total;
+    /* The heaps from this number on whose figures are in the view's room. */
+    uint32_t first, count;
 };
 
 /* A class that has slabs; the figures of others are all 0. */
@@ -171,16 +175,22 @@ static bool next_class(const struct snapshot *snapshot, unsigned *class, struct 
     return false;
 }
 
-/* One that is not busy. */
+/* The next heap.  All are read again only where there is not room for all, or if one was busy. */
 static bool next_heap(struct snapshot *snapshot, uint32_t *number, struct hakmem_stats_heap *stats)
 {
-    struct hak_usage usage;
-    while (++*number <= snapshot->view->heaps)
-        if (hak_usage_collect(snapshot->view, *number, &usage)) {
-            hak_usage_heap(&usage, stats);
-            return true;
+    struct hak_view *view = snapshot->view;
+    if (++*number > view->heaps)
+        return false;
+    if (*number - snapshot->first >= snapshot->count) {
+        snapshot->first = *number;
+        snapshot->count = HAK_MIN(view->room_heaps, view->heaps - *number + 1);
+        if (!hak_usage_heaps(view, snapshot->first, snapshot->count, view->room)) {
+            snapshot->count = 0;
+            return false;
         }
-    return false;
+    }
+    *stats = view->room[*number - snapshot->first];
+    return true;
 }
 
 /* ---- for people ---- */
@@ -328,7 +338,7 @@ static void put_labelled(struct out *out, const char *prefix, const struct membe
     put(out, "\n");
 }
 
-/* All lines of a metric have to follow one another, so the heaps are read once for each. */
+/* All lines of a metric have to follow one another. */
 static void print_prometheus(struct snapshot *snapshot)
 {
     struct out *out = &snapshot->out;
@@ -357,7 +367,12 @@ static void print_prometheus(struct snapshot *snapshot)
 bool hak_usage_print(struct hak_view *view, enum hakmem_stats_format format,
                      void (*write)(void *arg, const char *text, size_t length), void *arg)
 {
+    struct hakmem_stats_heap few[FEW_HEAPS];
     struct snapshot snapshot = {.out = {.write = write, .arg = arg}, .view = view};
+    if (!view->room) {
+        view->room = few;
+        view->room_heaps = FEW_HEAPS;
+    }
     if (!hak_usage_collect(view, 0, &snapshot.usage))
         return false;
     hak_usage_total(view, &snapshot.usage, &snapshot.total);

@@ -30,7 +30,7 @@ static void check_slab(const struct hak_slab *slab, const struct hak_heap *heap,
     for (unsigned i = 0; i < slab->units; i++) {
         HAK_REQUIRE(hak_load(&map[i]) == hak_entry_of_unit(entry, i));
         HAK_REQUIRE(slab[i].back == i);
-        HAK_REQUIRE((slab->super->free >> (slab + i - slab->super->slabs) & 1) == 0);
+        HAK_REQUIRE((slab[i].super->free >> (slab + i - slab[i].super->slabs) & 1) == 0);
     }
 }
 
@@ -42,6 +42,7 @@ static size_t check_lists(const struct hak_heap *heap, unsigned class)
         const struct hak_slab *prev = NULL;
         for (const struct hak_slab *slab = heap->lists[class].head[list]; slab; prev = slab, slab = slab->next) {
             HAK_REQUIRE(slab->list == list && slab->prev == prev && slab->free > 0);
+            HAK_REQUIRE(!hak_slab_empty(slab) || slab == heap->empty[class]);
             check_slab(slab, heap, class);
             free_blocks += slab->free;
         }
@@ -79,6 +80,7 @@ static void check_heap(struct hak_heap *heap)
     hak_lock(&heap->lock);
     for (struct hak_tcache *thread = heap->threads_list; thread; thread = thread->next_of_heap) {
         HAK_REQUIRE(thread->heap == heap);
+        HAK_REQUIRE(!thread->next_of_heap || thread->next_of_heap->prev_of_heap == thread);
         for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state != HAK_TCACHE_STALE; class++)
             check_magazine(thread, class);
     }
@@ -89,6 +91,8 @@ static void check_heap(struct hak_heap *heap)
             HAK_REQUIRE(free_blocks + heap->out[class] == heap->slabs[class] * hak_classes[class].capacity);
         slab_bytes += free_blocks * hak_classes[class].size;
         units += heap->slabs[class] * hak_classes[class].units;
+        bool offered = hak_load(&heap->offers[class / 64]) >> class % 64 & 1;
+        HAK_REQUIRE(offered ? heap->abandoned : !heap->abandoned || heap->number == HAK_HEAP_COMMONS || !free_blocks);
         HAK_REQUIRE(depot->low <= depot->count && depot->count <= depot->room);
         check_blocks(heap, class, depot->blocks, depot->count);
         depot_bytes += depot->count * (size_t)hak_classes[class].size;
@@ -100,24 +104,25 @@ static void check_heap(struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-/* What superslabs hold, added up; those that were given up with their addresses count as free. */
+/* What superslabs hold, added up. */
 struct sums {
-    size_t bytes, free;
+    size_t mapped, free;
 };
 
 static void check_super(const struct hak_super *super, struct sums *sums)
 {
     const _Atomic uint32_t *map = hak_entry_at(super->window, super->base);
-    unsigned run = 0;
-    for (uint32_t free = super->free; free; free &= free << 1)
-        run++;
-    HAK_REQUIRE(super->run == run);
-    HAK_REQUIRE(((super->rest.low | super->rest.high) & ~(super->free & super->dirty)) == 0);
-    HAK_REQUIRE(((super->gone.low | super->gone.high) & ~super->free) == 0);
+    size_t large = 0; /* units of a large block that are still to come */
     HAK_REQUIRE(((uintptr_t)super->base & (HAK_SUPER - 1)) == 0);
-    for (unsigned i = 0; i < HAK_SUPER_UNITS; i++)
-        HAK_REQUIRE((super->free >> i & 1) == (hak_load(&map[i]) == HAK_ENTRY_NONE));
-    sums->bytes += HAK_SUPER;
+    for (unsigned i = 0; i < HAK_SUPER_UNITS; i++) {
+        uint32_t entry = hak_load(&map[i]);
+        if (entry == HAK_ENTRY_LARGE)
+            large = super->slabs[i].length;
+        HAK_REQUIRE((super->free >> i & 1) == 0 || entry == HAK_ENTRY_NONE);
+        HAK_REQUIRE(large == 0 || (super->free >> i & 1) == 0);
+        large -= large > 0;
+    }
+    sums->mapped += super->mapped ? HAK_SUPER : 0;
     sums->free += (size_t)__builtin_popcount(super->free) * HAK_UNIT;
 }
 
@@ -143,8 +148,8 @@ void hak_verify(void)
     struct sums sums = {0};
     for (const struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
         check_window(window, &sums);
-    HAK_REQUIRE(sums.free - (sums.bytes - counts->mapped) == counts->free);
-    HAK_REQUIRE(counts->kept_bytes <= counts->large_bytes && counts->kept_spans <= counts->large_spans);
+    HAK_REQUIRE(sums.mapped == counts->mapped && sums.free == counts->free);
+    hak_super_verify();
     hak_unlock(&hak_super_lock);
     hak_unlock(&hak_purge_lock);
 }

@@ -3,9 +3,10 @@
  * no_alarm.c - correct programs that look like misuse: the same address freed again and again after it was handed
  * out again, by the same thread and by others, as a block of one size and of another.  Nobody may be accused.
  */
-#include <stdatomic.h>
 
 #include "misuse.h"
+
+#include <stdatomic.h>
 
 /* Exit status 0 and no word on standard error: nothing is expected, so this is judged apart from misuse_run(). */
 static void innocent_run(const char *name, void (*act)(size_t), size_t argument)

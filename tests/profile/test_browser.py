@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The page in a real browser, headless: it renders, fits, follows light and dark, and complains of nothing."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import unittest
 import zlib
 
 from hakmem_profile import webpage
-from test_report import measured_document, seed_document
+from test_report import OTHER, measured_document, measurement, seed_document
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -33,6 +34,36 @@ PROBE = """<script>addEventListener("load", () => {
   document.title = `PROBE width=${innerWidth} scroll=${root.scrollWidth} height=${root.scrollHeight} ` +
     `texts=${texts} cut=${cut} wide=[${wide}]`;
 });</script>"""
+
+
+# Charts as a telephone shows them, which is narrower than a window of this browser can be: in a frame.  Writes the size
+# of the smallest text, how many texts lie over one another, and how much wider than the frame the page is.
+TELEPHONE = 390
+PHONE_PROBE = """<!DOCTYPE html><meta charset="utf-8"><title>-</title><style>body { margin: 0 }</style>
+<iframe style="border: 0; width: %dpx; height: 6000px"></iframe><script>
+const frame = document.querySelector("iframe");
+frame.addEventListener("load", () => {
+  const page = frame.contentDocument;
+  let least = 99, over = 0, texts = 0;
+  for (const chart of page.querySelectorAll("figure svg")) {
+    const shown = chart.getBoundingClientRect(), boxes = [];
+    if (!shown.width)
+      continue;
+    for (const t of chart.querySelectorAll("text")) {
+      const size = parseFloat(frame.contentWindow.getComputedStyle(t).fontSize);
+      least = Math.min(least, size * shown.width / chart.viewBox.baseVal.width);
+      texts++;
+      boxes.push(t.getBoundingClientRect());
+    }
+    for (const a of boxes)
+      for (const b of boxes)
+        over += a !== b && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4;
+  }
+  const root = page.documentElement;
+  document.title = `PROBE least=${least.toFixed(1)} over=${over} texts=${texts} wider=${root.scrollWidth - %d}`;
+});
+frame.srcdoc = %s;
+</script>"""
 
 
 def pixels(path):
@@ -112,6 +143,22 @@ class Browser(unittest.TestCase):
                     self.assertEqual((cut, result.group(6)), (0, ""))
                     self.assertGreater(height, 2000)
                     self.assertGreater(texts, 15)
+
+    def test_telephone(self):
+        """on a telephone charts can be read: no text below ten pixels, none over another, nothing to scroll"""
+        m = measurement()
+        for run, factor in zip(m.runs[OTHER], (1.0, 2.4, 1.75)):
+            run.wall, run.user = factor, 0.9 * factor
+        self.pages["noisy"] = webpage.render(measured_document(m))
+        for name, page in self.pages.items():
+            with self.subTest(name):
+                text = json.dumps(page).replace("</", "<\\/")
+                dom = self.browse(PHONE_PROBE % (TELEPHONE, TELEPHONE, text), "--dump-dom").stdout
+                result = re.search(r"<title>PROBE least=([0-9.]+) over=(\d+) texts=(\d+) wider=(-?\d+)<", dom)
+                self.assertTrue(result, "the probe did not run")
+                self.assertGreaterEqual(float(result.group(1)), 10)
+                self.assertEqual((int(result.group(2)), int(result.group(4))), (0, 0))
+                self.assertGreater(int(result.group(3)), 15)
 
     def test_no_complaints(self):
         """the browser's console stays empty: the policy forbids nothing that the page does"""

@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
+from hakmem_profile import allocators
 from support import BUILD, FIXTURES, TESTS, built
 
 REPORTS = ("report.html", "report.json", "report.md")
@@ -105,11 +107,43 @@ class Command(unittest.TestCase):
         done = self.run_it("--runs", "1", "--simulate", "never", program)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("it is linked statically", " ".join(self.report()["quality"]))
+        self.assertIn(f"{program} keeps its own malloc and is measured as it is: it is linked", done.stderr)
+        script = os.path.join(self.folder, "script")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f"#! {program}\n")
+        os.chmod(script, 0o755)
+        done = self.run_it("--runs", "1", "--simulate", "never", script)
+        self.assertIn(f"as it is: {program} runs it, and it is linked statically", done.stderr)
+        self.assertIn("the earlier report in", done.stderr)
+        self.assertTrue(os.path.exists(os.path.join(self.out, "report.old.html")))
         done = self.run_it("--against", "libc", program)
         self.assertEqual(done.returncode, 2)
         subprocess.run([*compiler, "-DOWN", "-fno-builtin", "-rdynamic", "-o", program, source], check=True)
         done = self.run_it("--against", "libc", program)
         self.assertIn("it has a malloc of its own", done.stderr)
+
+    def test_why_not_preloaded(self):
+        """what programs say of themselves in their first bytes"""
+        program = os.path.join(self.folder, "p")
+        for data, why in ((b"\x7fELF\x01\x01", "it is a 32-bit program"), (b"", None), (b"#!", None),
+                          (b"#! /none", None),
+                          (b"\x7fELF\x02\x01" + bytes(58), "it is linked statically")):  # fmt: skip
+            with open(program, "wb") as file:
+                file.write(data)
+            self.assertEqual(allocators.why_not_preloaded(program), why, data)
+        with open(program, "w", encoding="ascii") as file:
+            file.write("#!/usr/bin/env -S q x\n")
+        os.chmod(program, 0o755)
+        with open(os.path.join(self.folder, "q"), "wb") as file:
+            file.write(b"\x7fELF\x01\x01")
+        os.chmod(file.name, 0o755)
+        with unittest.mock.patch.dict(os.environ, PATH=self.folder):
+            self.assertEqual(allocators.why_not_preloaded(program), f"{file.name} runs it, and it is a 32-bit program")
+        if os.getuid() == 0:
+            shutil.copy("/bin/true", program)
+            os.chown(program, 65534, 0)
+            os.chmod(program, 0o4755)
+            self.assertEqual(allocators.why_not_preloaded(program), "it is set-user-ID or set-group-ID")
 
     def test_without_tools(self):
         """without perf, valgrind and strace: what the runs and the counts say, and which packages to install"""
@@ -161,7 +195,11 @@ class Command(unittest.TestCase):
     def test_wrong_usage(self):
         """allocators that are not there, impossible numbers, options that do not go together"""
         for arguments, words in (
-            (["--against", "nomalloc", "--", "sh"], "unknown allocator 'nomalloc'"),
+            (["--against", "nomalloc", "--", "sh"], "unknown allocator 'nomalloc': give libc"),
+            (["--against", "jmalloc", "--", "sh"], "unknown allocator 'jmalloc': did you mean jemalloc?"),
+            (["--against", "libc,mimallco", "--", "sh"], "'mimallco': did you mean mimalloc?"),
+            (["--against", "tc", "--", "sh"], "'tc': did you mean tcmalloc?"),
+            (["--against", "lbic", "--", "sh"], "'lbic': did you mean libc?"),
             (["--against", "/nowhere/lib.so", "--", "sh"], "/nowhere/lib.so"),
             (["--runs", "0", "--", "sh"], "--runs"),
             (["--runs", "x", "--", "sh"], "--runs"),

@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: MIT
 """The three forms of the report: complete, well-formed, self-contained, and the same figures in all."""
 
+import contextlib
+import io
 import json
 import os
 import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
 import unittest
+import unittest.mock
 from html.parser import HTMLParser
 
-from hakmem_profile import cli, document, evidence, functions, markdown, replay, session, webpage
+from hakmem_profile import cli, collect, document, evidence, functions, markdown, replay, session, webpage
 from hakmem_profile.allocators import Allocator
 from hakmem_profile.callgrind import parse as parse_callgrind
 from hakmem_profile.counting import parse as parse_counts
+from hakmem_profile.errors import UsageError
 from hakmem_profile.perfreport import parse as parse_report
 from hakmem_profile.runner import Run, interleaved
 from hakmem_profile.strace import parse as parse_strace
@@ -155,6 +164,22 @@ class Report(unittest.TestCase):
                 self.assertNotRegex(page, r"https?://|@import|url\(")
                 self.assertIn("default-src 'none'", page)
 
+    def test_kept_reports(self):
+        """the pages of the reports in doc/profile-seed can be made from what is kept of them"""
+        top = os.environ.get("top_srcdir") or os.path.join(FIXTURES, "..", "..", "..")
+        with tempfile.TemporaryDirectory() as to:
+            folder = os.path.join(top, "doc", "profile-seed")
+            script = os.path.join(top, "tools", "profile", "profile-pages.py")
+            pages = subprocess.run(
+                [sys.executable, script, folder, to], capture_output=True, text=True, check=True
+            ).stdout.split()
+            self.assertGreaterEqual(len(pages), 3)
+            for page in pages:
+                checker = Checker()
+                with open(page, encoding="utf-8") as file:
+                    checker.feed(file.read())
+                self.assertEqual((checker.faults, checker.stack), ([], []), page)
+
     def test_html_escapes(self):
         """names from outside are text, never markup"""
         page = webpage.render(measured_document())
@@ -269,6 +294,47 @@ class Report(unittest.TestCase):
         self.assertIn("(simulated)", markdown.render(doc))
         self.assertIn(">simulated<", webpage.render(doc))
 
+    def test_estimate_is_said(self):
+        """a share of the time that was estimated from a simulation says so in the headline, and what was simulated"""
+        for complete, words in ((True, "an estimate from a simulation"),
+                                (False, "beginning, which was ended after 120 s")):  # fmt: skip
+            m = measurement()
+            m.time_tables = {}
+            costs = m.simulations["libhakmem"][0]
+            costs.functions = {("prog", "work"): [1000 * c + 1000 for c in costs.total], **costs.functions}
+            m.simulations = {"libhakmem": (costs, complete)}
+            m.runs["libhakmem"] = [Run(9.0, 8.9, 0.01, 3 << 20, 500, 0, 3, 9, 0)] * 3
+            doc = measured_document(m)
+            self.assertEqual(doc["verdict"]["case"], "not-allocator", doc["verdict"])
+            self.assertTrue(doc["verdict"]["text"].startswith("By an estimate from a simulation"), doc["verdict"])
+            first = markdown.render(doc).split("### ")[0]
+            page = "".join(check(webpage.render(doc)).text).split("What to do")[0]
+            for text in (document.summary_line(doc), first, page):
+                self.assertIn(words, text)
+            self.assertEqual(any("beginning" in r["text"] for r in doc["verdict"]["reasons"]), not complete)
+            self.assertTrue(doc["comparison"][0]["allocator_share_simulated"])
+        doc = seed_document()
+        self.assertIsNone(doc["verdict"]["estimate"])
+        self.assertNotIn("estimate from", document.summary_line(doc))
+
+    def test_noise_stands_in_front(self):
+        """how far runs differ stands in front of their table, and beside each ratio"""
+        m = measurement()
+        for run, factor in zip(m.runs[OTHER], (1.0, 2.4, 1.75)):
+            run.wall, run.user = factor, 0.9 * factor
+        doc = measured_document(m)
+        text, page = markdown.render(doc), "".join(check(webpage.render(doc)).text)
+        self.assertEqual(len(doc["noise"]), 1)
+        self.assertFalse([note for note in doc["quality"] if "differ" in note])
+        for form in (text, page):
+            section = form.split("Time and memory")[1]
+            self.assertLess(section.index(doc["noise"][0]), section.index("peak"))
+            self.assertIn("1.72 ±45 %, unclear", form)
+        self.assertIn("Even processor times differ", doc["noise"][0])
+        self.assertEqual(document.ratio_text(1.75, 0.02), "1.75")
+        self.assertEqual(document.ratio_text(1.75, 0.1), "1.75 ±10 %")
+        self.assertEqual(measured_document()["noise"], [])
+
     def test_kernel_apart(self):
         """the kernel's functions have a table of their own"""
         doc = measured_document()
@@ -287,6 +353,69 @@ class Report(unittest.TestCase):
 
         self.assertEqual(set(machine.PACKAGES), {"perf", "valgrind", "strace"})
         self.assertIn("linux-perf", machine.PACKAGES["perf"])
+
+
+class Written(unittest.TestCase):
+    """The files of a report."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="hakmem-report-test.")
+        self.out = os.path.join(self.folder, "out")
+        self.doc = seed_document()
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def full(self, room):
+        """Writes with room for files of so many bytes only: the text of the error, and of standard error."""
+        errors, limits = io.StringIO(), resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            with self.assertRaises(UsageError) as caught, contextlib.redirect_stderr(errors):
+                cli.write(self.out, self.doc)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        return str(caught.exception), errors.getvalue()
+
+    def test_earlier(self):
+        """an earlier report is kept, and that it was there is told"""
+        self.assertFalse(cli.write(self.out, self.doc))
+        self.doc["title"] = "another"
+        self.assertTrue(cli.write(self.out, self.doc))
+        self.assertEqual(len(os.listdir(self.out)), 6)
+        for name, title in (("report.json", "another"), ("report.old.json", seed_document()["title"])):
+            with open(os.path.join(self.out, name), encoding="utf-8") as file:
+                self.assertEqual(json.load(file)["title"], title)
+
+    def test_full(self):
+        """a full disk: nothing is left half written, the earlier report stays, and the report is on standard error"""
+        cli.write(self.out, self.doc)
+        self.doc["title"] = "another"
+        with unittest.mock.patch("tempfile.tempdir", self.folder):
+            error, text = self.full(5000)
+        self.assertIn("it is above, as Markdown", error)
+        self.assertEqual(text, markdown.render(self.doc))
+        self.assertEqual(sorted(os.listdir(self.out)), ["report.html", "report.json", "report.md"])
+        self.assertEqual(os.listdir(self.folder), ["out"])
+        with open(os.path.join(self.out, "report.json"), encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["title"], seed_document()["title"])
+
+    def test_elsewhere(self):
+        """a folder that cannot be written to: the report is where there is room"""
+        with open(self.out, "w", encoding="utf-8"):
+            pass
+        with unittest.mock.patch("tempfile.tempdir", self.folder), self.assertRaises(UsageError) as caught:
+            cli.write(self.out, self.doc)
+        folder = str(caught.exception).split("; it is in ")[1]
+        self.assertEqual(sorted(os.listdir(folder)), ["report.html", "report.json", "report.md"])
+
+    def test_no_room_for_tools(self):
+        """no room for what a tool writes costs its figures, and is noted"""
+        notes = []
+        collector = collect.Collector(None, os.path.join(self.folder, "gone"), notes)
+        self.assertEqual(collector.simulate(Allocator("libc", []), 1), (None, True))
+        self.assertEqual(len(notes), 1)
+        self.assertTrue(notes[0].startswith("No figures of simulate: "), notes)
 
 
 class Functions(unittest.TestCase):

@@ -4,6 +4,8 @@
 import mmap
 import os
 import re
+import shutil
+import stat
 import subprocess
 
 from .errors import UsageError
@@ -106,8 +108,27 @@ def find(text):
                 raise UsageError(f"the dynamic loader cannot preload {path}")
             found.append(Allocator(name, [path]))
         else:
-            raise UsageError(f"unknown allocator '{item}': give libc, all, {', '.join(KNOWN)}, PATH.so or NAME=PATH.so")
+            near = next((known for known in ("libc", "all", *KNOWN) if _nearly(item, known)), None)
+            raise UsageError(
+                f"unknown allocator '{item}': "
+                + (f"did you mean {near}?" if near else f"give libc, all, {', '.join(KNOWN)}, PATH.so or NAME=PATH.so")
+            )
     return _distinct(found)
+
+
+def _nearly(word, name):
+    """Whether one character is too many, missing, wrong or has changed places with its neighbour, or `name` begins so.
+
+    Most names end alike, so that a second one would lead from any of them to another.
+    """
+    if len(word) > 1 and name.startswith(word):
+        return True
+    longer, shorter = sorted((word, name), key=len, reverse=True)
+    same = len(os.path.commonprefix((word, name)))
+    if len(longer) == len(shorter):
+        rest = word[same:], name[same:]
+        return rest[0][1:] == rest[1][1:] or (rest[0][:2] == rest[1][1::-1] and rest[0][2:] == rest[1][2:])
+    return longer[same + 1 :] == shorter[same:]
 
 
 def _known(name):
@@ -127,35 +148,73 @@ def _distinct(found):
     return result
 
 
+def _run_by(script):
+    """What a script's first line has it run by; of env, the program that env is to find.  None if it is no script."""
+    with open(script, "rb") as file:
+        line = file.readline(1000)
+    if not line.startswith(b"#!"):
+        return None
+    words = os.fsdecode(line[2:]).split()
+    if words and os.path.basename(words[0]) == "env":
+        found = next((w for w in words[1:] if not w.startswith("-") and "=" not in w), None)
+        return shutil.which(found) if found else words[0]
+    return words[0] if words else None
+
+
 def why_not_preloaded(program):
     """Why a library that is preloaded does not become this program's allocator; None if it does, or nobody knows.
 
-    Either the program names no dynamic loader, or it defines malloc itself: linked with a static library, say.
+    Of a script this is said of what runs it.
     """
     try:
-        with open(program, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if data[:4] != b"\x7fELF" or data[4] != 2:
-            return None
-        order = "little" if data[5] == 1 else "big"
-
-        def number(position, length):
-            return int.from_bytes(data[position : position + length], order)
-
-        segments, size, count = number(32, 8), number(54, 2), number(56, 2)
-        interpreter = 3
-        if all(number(segments + n * size, 4) != interpreter for n in range(count)):
-            return "it is linked statically"
-        sections, size, count = number(40, 8), number(58, 2), number(60, 2)
-        for header in (sections + n * size for n in range(count)):
-            dynamic_symbols = 11
-            if number(header + 4, 4) == dynamic_symbols:
-                names = number(sections + number(header + 40, 4) * size + 24, 8)
-                start, length = number(header + 24, 8), number(header + 32, 8)
-                for symbol in range(start, start + length, 24):
-                    position = names + number(symbol, 4)
-                    if number(symbol + 6, 2) and data[position : position + 7] == b"malloc\0":
-                        return "it has a malloc of its own"
+        by = program
+        for _ in range(4):
+            following = _run_by(by)
+            if following is None:
+                break
+            by = following
+        why = _why_not_elf(by)
     except (OSError, ValueError, IndexError):
-        pass
+        return None
+    return why if why is None or by == program else f"{by} runs it, and {why}"
+
+
+def _changes_rights(status):
+    """Whether it runs with the rights of its file's owner or group, and these are not the caller's."""
+    return (status.st_mode & stat.S_ISUID and status.st_uid != os.getuid()) or (
+        status.st_mode & stat.S_ISGID and status.st_gid != os.getgid()
+    )
+
+
+def _why_not_elf(program):
+    """Either the program names no dynamic loader or may not load libraries of ours, or it defines malloc itself."""
+    with open(program, "rb") as file:
+        status = os.fstat(file.fileno())
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # The dynamic loader names none, and loads what it is told.
+    if data[:4] != b"\x7fELF" or re.match(r"ld(-.*|64)?\.so", os.path.basename(program)):
+        return None
+    if data[4] == 1:
+        return "it is a 32-bit program"
+    order = "little" if data[5] == 1 else "big"
+
+    def number(position, length):
+        return int.from_bytes(data[position : position + length], order)
+
+    segments, size, count = number(32, 8), number(54, 2), number(56, 2)
+    interpreter = 3
+    if all(number(segments + n * size, 4) != interpreter for n in range(count)):
+        return "it is linked statically"
+    if _changes_rights(status):
+        return "it is set-user-ID or set-group-ID"
+    sections, size, count = number(40, 8), number(58, 2), number(60, 2)
+    for header in (sections + n * size for n in range(count)):
+        dynamic_symbols = 11
+        if number(header + 4, 4) == dynamic_symbols:
+            names = number(sections + number(header + 40, 4) * size + 24, 8)
+            start, length = number(header + 24, 8), number(header + 32, 8)
+            for symbol in range(start, start + length, 24):
+                position = names + number(symbol, 4)
+                if number(symbol + 6, 2) and data[position : position + 7] == b"malloc\0":
+                    return "it has a malloc of its own"
     return None

@@ -2,12 +2,15 @@
 """The command line of hakmem profile, and the order of its work."""
 
 import argparse
+import contextlib
 import errno
 import json
 import os
 import re
 import shlex
+import shutil
 import sys
+import tempfile
 
 from . import allocators, collect, document, machine, markdown, replay, session, webpage
 from .errors import CannotRun, InputError, UsageError
@@ -117,21 +120,53 @@ def main(arguments, paths):
 
 
 def write(folder, doc):
-    """All three forms, each complete or not at all."""
+    """All three forms in the folder, complete or not at all.  What was there already becomes report.old.*; returns
+    whether it was.  If there is no room the report goes elsewhere, and the error says where."""
     texts = {
         "report.json": json.dumps(doc, indent=1, ensure_ascii=False) + "\n",
         "report.md": markdown.render(doc),
         "report.html": webpage.render(doc),
     }
     try:
-        os.makedirs(folder, exist_ok=True)
-        for name, text in texts.items():
-            path = os.path.join(folder, name)
-            with open(path + ".new", "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(path + ".new", path)
+        return _write_all(folder, texts)
     except OSError as error:
-        raise UsageError(f"cannot write the report to {folder}: {error.strerror}") from None
+        why = f"cannot write the report to {folder}: {error.strerror}"
+    elsewhere = None
+    try:
+        elsewhere = tempfile.mkdtemp(prefix="hakmem-profile-")
+        _write_all(elsewhere, texts)
+    except OSError:
+        if elsewhere:
+            shutil.rmtree(elsewhere, ignore_errors=True)
+        sys.stderr.write(texts["report.md"])
+        raise UsageError(f"{why}; it is above, as Markdown") from None
+    raise UsageError(f"{why}; it is in {elsewhere}")
+
+
+def _write_all(folder, texts):
+    os.makedirs(folder, exist_ok=True)
+    paths = {name: os.path.join(folder, name) for name in texts}
+    try:
+        for name, text in texts.items():
+            with open(paths[name] + ".new", "w", encoding="utf-8") as file:
+                file.write(text)
+    except OSError:
+        for path in paths.values():
+            with contextlib.suppress(OSError):
+                os.unlink(path + ".new")
+        raise
+    earlier = False
+    for path in paths.values():
+        if os.path.exists(path):
+            earlier = True
+            os.replace(path, ".old".join(os.path.splitext(path)))
+        os.replace(path + ".new", path)
+    return earlier
+
+
+def _say_earlier(earlier, folder, say):
+    if earlier:
+        say(f"the earlier report in {folder} is report.old.* now")
 
 
 def _document(options, paths, e, parts, title, source, partial=False):
@@ -168,8 +203,10 @@ def _replay(options, program, paths):
     title = parts["command"] or os.path.basename(options.replay)
     doc = _document(options, paths, e, parts, title, "replay")
     folder = options.out or f"hakmem-profile-{_safe(os.path.basename(options.replay))}"
-    write(folder, doc)
-    print(f"{document.summary_line(doc)}\n{os.path.join(folder, 'report.html')}")
+    print(document.summary_line(doc), flush=True)
+    earlier = write(folder, doc)
+    print(os.path.join(folder, "report.html"))
+    _say_earlier(earlier, folder, lambda text: print(f"hakmem profile: {text}", file=sys.stderr))
     return 0
 
 
@@ -202,6 +239,8 @@ def _profile(options, program, paths):
     guard.install()
     collector = collect.Collector(runner, os.path.abspath(raw), m.notes)
     progress = Progress(session.steps(options, tools, len(everybody)))
+    if linked:
+        progress.say(f"{program[0]} keeps its own malloc and is measured as it is: {linked}")
     partial = False
     try:
         session.measure(options, m, runner, collector, progress, own, everybody, tools, paths, linked)
@@ -211,8 +250,11 @@ def _profile(options, program, paths):
     e, parts = session.assemble(options, paths, m, everybody, program, where, tools, linked)
     title = shlex.join([os.path.basename(program[0])] + program[1:])
     doc = _document(options, paths, e, parts, title, "measured", partial)
-    write(folder, doc)
+    # First what cannot be lost to a full disk.
     progress.say(document.summary_line(doc))
+    for note in doc["noise"] if len(everybody) > 1 else []:
+        progress.say(note)
+    _say_earlier(write(folder, doc), folder, progress.say)
     progress.say(("interrupted; what there is: " if partial else "report: ") + os.path.join(folder, "report.html"))
     return 128 + guard.signal if partial else m.status
 

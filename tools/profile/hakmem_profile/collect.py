@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs the program under the tools that look inside it.  Each function here is one kind of run, and needs one tool."""
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -32,6 +33,23 @@ EVENTS = (
 
 # One model for every machine, so that simulated figures can be compared; that of a common desktop processor.
 CACHE_MODEL = ("--I1=32768,8,64", "--D1=32768,8,64", "--LL=8388608,16,64")
+
+
+def _costs_its_figures(otherwise=None):
+    """Of a method: that there is no room for its files costs its figures, not the report."""
+
+    def guarded(method):
+        @functools.wraps(method)
+        def run(self, *arguments):
+            try:
+                return method(self, *arguments)
+            except OSError as error:
+                self.notes.append(f"No figures of {method.__name__.replace('_', ' ')}: {error}.")
+                return otherwise
+
+        return run
+
+    return guarded
 
 
 class Collector:
@@ -77,6 +95,7 @@ class Collector:
         path = self.counting_files()
         return self._parsed(counting.parse, path, "The counting library") if os.path.exists(path) else None
 
+    @_costs_its_figures({})
     def supported_events(self):
         """{event: status} of perf stat on a program that does nothing; {} if perf may not even do that."""
         path = self._file("probe")
@@ -87,6 +106,7 @@ class Collector:
             return {}
         return {name: entry["status"] for name, entry in stat.events.items()}
 
+    @_costs_its_figures()
     def perf_stat(self, allocator, events):
         path = self._file(f"perf-stat-{allocator.name}.txt")
         self._run(
@@ -94,6 +114,7 @@ class Collector:
         )
         return self._parsed(perfstat.parse, path, f"perf stat under {allocator.name}")
 
+    @_costs_its_figures()
     def perf_record(self, allocator, event, frequency=999):
         """The table of functions by one event, or None."""
         data = self._file(f"perf-{event}-{allocator.name}.data")
@@ -117,6 +138,7 @@ class Collector:
         os.unlink(data)
         return tables[0] if tables else None
 
+    @_costs_its_figures()
     def system_calls(self, allocator):
         path = self._file(f"strace-{allocator.name}.txt")
         # strace sets the variable for the program only: it would otherwise count calls of its own allocator.
@@ -126,6 +148,7 @@ class Collector:
         self._run(["strace", "-c", "-f", "-q", *preload, "-o", path, "--", *self.runner.program], environment)
         return self._parsed(strace.parse, path, f"strace under {allocator.name}")
 
+    @_costs_its_figures((None, True))
     def simulate(self, allocator, limit):
         """(costs, complete): callgrind's figures; of the first part of the run if it took longer than `limit`."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:

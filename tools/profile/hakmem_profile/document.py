@@ -162,6 +162,14 @@ def _share(value):
     return None if value is None else {"low": value[0], "middle": value[1], "high": value[2]}
 
 
+def _estimate(e, result):
+    """What the verdict was estimated from; None if it rests on what was measured."""
+    case = next((c for c in result.cases if c.id == result.case), None)
+    if case is None or not any(i.simulated for i in case.indicators if i.required):
+        return None
+    return e.estimated_from if case.id == "not-allocator" else "a simulation"
+
+
 def judged(e):
     """The parts of the document that the verdict makes from the evidence."""
     result = verdict.judge(e)
@@ -175,6 +183,7 @@ def judged(e):
             "reasons": [{"factor": factor, "text": text} for factor, text in result.reasons],
             "text": result.text,
             "notes": result.notes,
+            "estimate": _estimate(e, result),
         },
         "advice": advice.advise(e, result),
         "budget": [
@@ -226,10 +235,12 @@ def comparison_row(allocator, runs, own_runs):
         "walls": walls,
         "wall": wall,
         "spread": spread(walls),
+        "ratio_spread": _both_spreads(walls, [r.wall for r in own_runs]),
         "ratio": ratio(wall, median([r.wall for r in own_runs])),
         "cpus": cpus,
         "cpu": median(cpus),
         "cpu_spread": spread(cpus),
+        "cpu_ratio_spread": _both_spreads(cpus, [r.user + r.sys for r in own_runs]),
         "cpu_ratio": ratio(median(cpus), median([r.user + r.sys for r in own_runs])),
         "user": median([r.user for r in runs]),
         "sys": median([r.sys for r in runs]),
@@ -242,7 +253,23 @@ def comparison_row(allocator, runs, own_runs):
         "memory_calls": None,
         "instructions": None,
         "allocator_share": None,
+        "allocator_share_simulated": False,
     }
+
+
+def _both_spreads(values, others):
+    """How far the ratio of two medians may be off: by as much as each of them."""
+    spreads = [spread(values), spread(others)]
+    return None if values is others or None in spreads else sum(spreads)
+
+
+def ratio_text(value, uncertainty):
+    """A ratio with what the runs' spread leaves of it, where that is more than a twentieth."""
+    if value is None:
+        return "–"
+    if value == 1 or uncertainty is None or uncertainty < 0.05:
+        return f"{value:.2f}"
+    return f"{value:.2f} ±{percent(uncertainty, 0)}" + (", unclear" if abs(value - 1) <= value * uncertainty else "")
 
 
 def sizes(counts):
@@ -282,7 +309,7 @@ def sizes(counts):
 
 
 def noise_notes(rows):
-    """What the spread of the runs says about comparing them."""
+    """What the spread of the runs says about comparing them: it stands in front of the figures."""
     notes = []
     restless = [row for row in rows if row["spread"] is not None and row["spread"] > 0.05]
     if restless:
@@ -290,8 +317,17 @@ def noise_notes(rows):
         steady = max(row["cpu_spread"] or 0 for row in rows)
         notes.append(
             f"Elapsed times differ from run to run by {spreads}: smaller differences mean nothing. "
-            f"Processor times differ by ±{percent(steady)} at most; compare those."
+            + (
+                f"Processor times differ by ±{percent(steady)} at most; compare those."
+                if steady <= 0.10
+                else f"Even processor times differ by up to ±{percent(steady)}: too much to tell small differences."
+            )
         )
+    return notes
+
+
+def status_notes(rows):
+    notes = []
     for row in rows:
         if any(status != 0 for status in row["statuses"]):
             notes.append(f"Runs under {row['name']} ended with status {', '.join(map(str, row['statuses']))}.")
@@ -326,9 +362,10 @@ def counter_notes(entries, probe=None):
 def summary_line(document):
     """One line for the terminal."""
     result = document["verdict"]
+    estimate = f", an estimate from {result['estimate']}" if result["estimate"] else ""
     also = "".join(f", also {a['title']}" for a in result["also"])
     doubt = "" if result["case"] == "undecided" else f" (confidence {result['confidence']:.2f}, {result['level']})"
-    return f"{result['title']}{also}{doubt}"
+    return f"{result['title']}{also}{estimate}{doubt}"
 
 
 def per_operation_text(value, e):

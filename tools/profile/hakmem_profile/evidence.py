@@ -36,6 +36,9 @@ class Evidence:
     itlb_loads: float = None
     itlb_misses: float = None
     simulated: set = field(default_factory=set)
+    # What the shares of the functions were estimated from, where nothing measured their time.
+    estimated_from: str = None
+    estimated_whole: bool = True  # and whether that saw all of the program
     user_only: bool = False  # the counters left the kernel out
     lowest_running: float = None  # percent of the time that the least lucky multiplexed counter was counting
     # What the program does.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The report as Markdown: readable as it is, and in any viewer."""
 
+from .document import ratio_text
 from .figures import count, percent, seconds, significant, size
 from .functions import GROUPS
 from .strace import commonest
@@ -40,7 +41,10 @@ def render(d):
 
 def _verdict(d):
     v = d["verdict"]
-    lines = [f"## Verdict: {v['title']}\n", v["text"] + "\n"]
+    lines = [f"## Verdict: {v['title']}\n"]
+    if v["estimate"]:
+        lines.append(f"**An estimate from {v['estimate']}.**\n")
+    lines.append(v["text"] + "\n")
     if v["also"]:
         lines.append("Also: " + ", ".join(a["title"] for a in v["also"]) + ".\n")
     if v["case"] != "undecided" or v["confidence"]:
@@ -70,16 +74,16 @@ def _comparison(d):
                 r["name"],
                 seconds(r["wall"]),
                 "–" if r["spread"] is None else "±" + percent(r["spread"]),
-                "–" if r["ratio"] is None else f"{r['ratio']:.2f}",
+                ratio_text(r["ratio"], r["ratio_spread"]),
                 seconds(r["cpu"]),
                 "–" if r["cpu_spread"] is None else "±" + percent(r["cpu_spread"]),
-                "–" if r["cpu_ratio"] is None else f"{r['cpu_ratio']:.2f}",
+                ratio_text(r["cpu_ratio"], r["cpu_ratio_spread"]),
                 seconds(r["sys"]),
                 count(operations["count"] / r["wall"]) if operations and r["wall"] else "–",
                 size(r["peak_rss"]),
                 count(r["page_faults"]),
                 _calls_per_operation(r, operations),
-                percent(r["allocator_share"]),
+                percent(r["allocator_share"]) + (" (simulated)" if r["allocator_share_simulated"] else ""),
             ]
         )
     header = [
@@ -97,7 +101,7 @@ def _comparison(d):
         "system calls per 1000 operations",
         "time in the allocator",
     ]
-    text = "## Time and memory\n\n" + _table(header, rows)
+    text = "## Time and memory\n\n" + "".join(f"**{note}**\n\n" for note in d["noise"]) + _table(header, rows)
     if len(d["comparison"][0]["walls"]) > 1:
         text += (
             f"\nMedians of {len(d['comparison'][0]['walls'])} interleaved runs; the spread is half the range, "

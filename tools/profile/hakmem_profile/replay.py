@@ -64,6 +64,8 @@ def replay(stat_path, report_paths, operations=None, clock=None):
         joined = functions.join(columns[0][2], next((c[2] for c in columns if c[0] == "misses"), []))
         evidence.add_functions(e, functions.shares(columns[0][2]), columns[0][4], joined)
         evidence.add_places(e, {c[0]: (c[2], functions.shares(c[2])) for c in columns[1:]})
+        if columns[0][3]:
+            e.estimated_from = "a simulation"
         e.listed = None if columns[0][3] else min(1, sum(row["share"] for row in columns[0][2]))
         e.miss_samples = next((c[4] for c in columns if c[0] == "misses"), None)
     else:
@@ -92,6 +94,7 @@ def replay(stat_path, report_paths, operations=None, clock=None):
         "program": [],
         "command": (stat.command if stat else costs.command) or "",
         "comparison": [],
+        "noise": [],
         "counters": entries,
         "rates": document.rates(e),
         "functions": table,

@@ -112,13 +112,19 @@ class Input:
         if mode & 0o170000 == 0o100000:
             self.start = os.lseek(0, 0, os.SEEK_CUR)
         elif mode & 0o170000 in (0o010000, 0o140000):
-            self.file = tempfile.TemporaryFile()
-            while True:
-                block = os.read(0, 1 << 20)
-                if not block:
-                    break
-                self.file.write(block)
-            self.file.flush()
+            try:
+                self._keep()
+            except OSError as error:
+                raise UsageError(f"cannot keep standard input in {tempfile.gettempdir()}: {error.strerror}") from None
+
+    def _keep(self):
+        self.file = tempfile.TemporaryFile()
+        while True:
+            block = os.read(0, 1 << 20)
+            if not block:
+                break
+            self.file.write(block)
+        self.file.flush()
 
     def rewound(self):
         """What to give a child as its standard input."""

@@ -5,7 +5,7 @@ import os
 import shlex
 
 from . import collect, document, evidence, functions, machine
-from .figures import median, percent, spread
+from .figures import median, spread
 from .runner import interleaved
 
 
@@ -192,6 +192,7 @@ def assemble(options, paths, m, everybody, program, where, tools, linked):
         evidence.add_functions(e, functions.shares(columns[0][2]), columns[0][4], joined)
         evidence.add_places(e, {c[0]: (c[2], functions.shares(c[2])) for c in columns[1:]})
         if columns[0][3]:
+            e.estimated_from, e.estimated_whole = _simulation(complete, options), complete
             # A simulation sees no kernel and no waiting.
             e.kernel_share = e.page_work_share = e.lock_share = None
         elif columns[0][4] is not None and columns[0][4] < 1000:
@@ -217,9 +218,10 @@ def assemble(options, paths, m, everybody, program, where, tools, linked):
             simulated = m.simulations[allocator.name][0]
             prepared = functions.prepare(functions.from_costs(simulated, document.estimated_cycles(simulated)))
             row["allocator_share"] = functions.shares(prepared)["allocator"]
+            row["allocator_share_simulated"] = True
         rows.append(row)
     entries = document.counters(e, m.stats.get(own.name), m.probe)
-    quality = document.counter_notes(entries, m.probe) + document.noise_notes(rows) + m.notes
+    quality = document.counter_notes(entries, m.probe) + document.status_notes(rows) + m.notes
     quality += _simulation_notes(m, own, e, options, where)
     if not paths["measure"]:
         quality.append(
@@ -239,6 +241,7 @@ def assemble(options, paths, m, everybody, program, where, tools, linked):
             + program
         ),
         "comparison": rows,
+        "noise": document.noise_notes(rows),
         "counters": entries,
         "rates": document.rates(e),
         "functions": table,
@@ -249,6 +252,13 @@ def assemble(options, paths, m, everybody, program, where, tools, linked):
         "quality": quality,
     }
     return e, parts
+
+
+def _simulation(complete, options):
+    """The simulation in words."""
+    if complete:
+        return "a simulation"
+    return f"a simulation of the program's beginning, which was ended after {options.limit} s"
 
 
 def _simulation_notes(m, own, e, options, where):
@@ -271,6 +281,4 @@ def _simulation_notes(m, own, e, options, where):
             f"callgrind was ended after {options.limit} s under {', '.join(cut)}: its tables show the first part "
             "of the run, and its totals are not used."
         )
-    if e.spread is not None and e.spread > 0.10:
-        notes.append(f"Even the processor time differs by ±{percent(e.spread)}: too much to tell small differences.")
     return notes

@@ -182,6 +182,8 @@ def _indicator(name, relation, value, required=True, note="", threshold=None, si
 def allocator_time(e):
     """(share, note): the share of the time inside the allocator, by function or else by the number of calls."""
     if e.allocator_share is not None:
+        if e.estimated_from:
+            return e.allocator_share, f"estimated from {e.estimated_from}; sum over its functions"
         return e.allocator_share, "sum over its functions"
     if e.operations and e.cpu:
         low, high = (s * e.operations / e.cpu for s in ALLOCATION_SECONDS)
@@ -237,7 +239,14 @@ def examine(e):
         Case(
             "not-allocator",
             [
-                _indicator("time inside the allocator", "<", share, note=share_note, threshold="allocator share"),
+                _indicator(
+                    "time inside the allocator",
+                    "<",
+                    share,
+                    note=share_note,
+                    threshold="allocator share",
+                    simulated=bool(e.estimated_from),
+                ),
                 _indicator("kernel page work", "<", pages, note=pages_note, threshold="page-work share"),
                 _indicator("time in locks and waits", "<", e.lock_share, required=False, threshold="lock share"),
             ],
@@ -535,6 +544,8 @@ def _confidence(e, first, second, notes):
             0.8,
             "simulated caches and branch prediction" + (", cycles from the clock" if "cycles" in e.simulated else ""),
         )
+    if first.id == "not-allocator" and not e.estimated_whole:
+        weaken(0.6, "only the program's beginning was simulated")
     if second and first.share and second.share and first.share[1] < 1.5 * second.share[1]:
         weaken(0.75 if first.share[1] < 1.2 * second.share[1] else 0.9, f"{second.title} is close behind")
     against = [i.name for i in first.indicators if not i.required and i.holds is False]
@@ -562,7 +573,13 @@ def _text(case, also, e, cases, parts):
     by_id = {c.id: c for c in cases}
     if case == "not-allocator":
         share = by_id[case].indicators[0]
-        text = f"{percent(share.value)} of the time is spent inside the allocator: a different one cannot change much."
+        if e.estimated_from:
+            text = f"By an estimate from {e.estimated_from}, {percent(share.value)} of the time is spent"
+        elif e.allocator_share is None:
+            text = f"By an estimate from the number of its calls, at most {percent(share.value)} of the time is spent"
+        else:
+            text = f"{percent(share.value)} of the time is spent"
+        text += " inside the allocator: a different one cannot change much."
         if also:
             text += f" The program itself is {' and '.join(CASES[c] for c in also)}."
         return text

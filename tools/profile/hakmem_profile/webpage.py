@@ -5,6 +5,7 @@ import os
 from html import escape
 
 from . import svg
+from .document import ratio_text
 from .figures import count, percent, seconds, significant, size
 from .functions import GROUPS
 from .strace import commonest
@@ -116,6 +117,8 @@ def _verdict(d):
             reasons = "; ".join(f"{escape(r['text'])} (× {r['factor']:.2f})" for r in v["reasons"])
             meter += f'<p class="quiet">0.95, less for: {reasons}.</p>'
     notes = "".join(f"<p>{escape(note)}</p>" for note in v["notes"])
+    if v.get("estimate"):
+        also = f'<span class="chip warn">an estimate from {escape(v["estimate"])}</span>' + also
     return _header(d) + (
         f'<section class="verdict{" open" if undecided else ""}"><p class="big">{escape(v["title"])}</p>'
         f"<p>{escape(v['text'])}</p><p>{also}</p>{notes}{meter}</section>"
@@ -152,14 +155,15 @@ def _comparison(d):
             chart_row(
                 r,
                 key,
-                seconds(r[key]) + ("" if r[ratio] is None or r is rows[0] else f"  ({r[ratio]:.2f})"),
+                seconds(r[key])
+                + ("" if r is rows[0] else f"  ({ratio_text(r[ratio], r.get(ratio + '_spread'))})"),
                 low=min(r[runs]),
                 high=max(r[runs]),
             )
             for r in rows
         ]
 
-    text = "<h2>Time and memory</h2>"
+    text = "<h2>Time and memory</h2>" + "".join(f'<p class="warning">{escape(note)}</p>' for note in d.get("noise", ()))
     if len(rows) > 1:
         text += _figure(
             "Elapsed time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
@@ -183,6 +187,7 @@ def _comparison(d):
                 r["name"],
                 seconds(r["wall"]),
                 "–" if r["spread"] is None else "±" + percent(r["spread"]),
+                ratio_text(r["ratio"], r.get("ratio_spread")),
                 seconds(r["cpu"]),
                 "–" if r["cpu_spread"] is None else "±" + percent(r["cpu_spread"]),
                 seconds(r["sys"]),
@@ -195,7 +200,7 @@ def _comparison(d):
                 else significant(r["instructions"] / operations["count"])
                 if r["instructions"]
                 else "–",
-                percent(r["allocator_share"]),
+                (percent(r["allocator_share"]) + (SIMULATED if r.get("allocator_share_simulated") else ""),),
             ]
         )
     per = "per operation" if operations else ""
@@ -204,6 +209,7 @@ def _comparison(d):
             "allocator",
             "elapsed time",
             "spread",
+            "ratio",
             "processor time",
             "spread",
             "kernel time",

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * adopt.c - moves slabs out of abandoned heaps.  Owns the number of heaps that offer a class; which classes a heap
+ * offers is under that heap's lock, and both are read without one.  Calls heap.h, slab.h and registry.h.
+ *
+ * Both heaps' locks are held while a slab moves, the second by a try: so no thread can take the abandoned heap in that
+ * moment, and no lock that all share is taken.
+ */
+#include "heap/adopt.h"
+
+#include "heap/registry.h"
+
+static struct {
+    _Atomic uint32_t heaps[HAK_CLASS_COUNT]; /* that offer the class, at this moment */
+    _Atomic uint32_t last;                   /* the number of the heap that a slab was taken from last */
+} offered HAK_ALIGNED(HAK_LINE);
+
+static bool offers(const struct hak_heap *heap, unsigned class)
+{
+    return hak_load(&heap->offers[class / 64]) >> class % 64 & 1;
+}
+
+static void change_offer(struct hak_heap *heap, unsigned class, bool offer)
+{
+    _Atomic uint64_t *word = &heap->offers[class / 64];
+    if (offers(heap, class) == offer)
+        return;
+    hak_store(word, hak_load(word) ^ (uint64_t)1 << class % 64);
+    if (offer)
+        hak_fetch_add(&offered.heaps[class], 1);
+    else
+        hak_fetch_sub(&offered.heaps[class], 1);
+}
+
+void hak_adopt_offer(struct hak_heap *heap, unsigned class)
+{
+    if (heap->number != HAK_HEAP_COMMONS)
+        change_offer(heap, class, true);
+}
+
+void hak_adopt_withdraw(struct hak_heap *heap)
+{
+    for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
+        change_offer(heap, class, false);
+}
+
+static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_heap *to)
+{
+    unsigned class = slab->class;
+    size_t out = (size_t)slab->capacity - slab->free;
+    uint32_t entry = HAK_ENTRY(to->number, class);
+    _Atomic uint32_t *map = hak_entry_at(slab->super->window, slab->base);
+    hak_slab_unlist(slab, &from->lists[class]);
+    slab->owner = to->number;
+    for (unsigned i = 0; i < slab->units; i++)
+        hak_store(&map[i], hak_entry_of_unit(entry, i));
+    hak_store_release(&from->moved, hak_load(&from->moved) + 1); /* after the entries: see hak_heap_receive() */
+    hak_slab_enlist(slab, &to->lists[class]);
+    from->units -= slab->units;
+    to->units += slab->units;
+    from->slab_bytes -= slab->free * (size_t)hak_classes[class].size;
+    to->slab_bytes += slab->free * (size_t)hak_classes[class].size;
+    if (HAK_STATS) {
+        from->slabs[class]--;
+        from->out[class] -= out;
+        to->slabs[class]++;
+        to->out[class] += out;
+    }
+}
+
+/* Both heaps' locks are held.  False if it turns out that there is none; then the heap offers the class no more. */
+static bool take_from(struct hak_heap *from, struct hak_heap *to, unsigned class)
+{
+    if (!offers(from, class))
+        return false;
+    hak_heap_drain_depot(from, class); /* a depot holds blocks of its own heap's slabs only */
+    struct hak_slab *slab = hak_slab_pick(&from->lists[class]);
+    if (slab)
+        move_slab(slab, from, to);
+    if (!hak_slab_pick(&from->lists[class]))
+        change_offer(from, class, false);
+    return slab != NULL;
+}
+
+bool hak_adopt_slab(struct hak_heap *heap, unsigned class)
+{
+    if (HAK_LIKELY(!hak_load(&offered.heaps[class])) || heap->abandoned)
+        return false;
+    uint32_t count = hak_heap_count(), number = HAK_MAX(hak_load(&offered.last), HAK_HEAP_COMMONS);
+    for (uint32_t looks = 0; looks < count; looks++, number = number % count + 1) {
+        struct hak_heap *from = hak_heap_numbered(number);
+        if (from == heap || !offers(from, class) || !hak_lock_try(&from->lock))
+            continue;
+        bool found = take_from(from, heap, class);
+        hak_unlock(&from->lock);
+        if (!found)
+            continue;
+        if (hak_load(&offered.last) != number)
+            hak_store(&offered.last, number);
+        return true;
+    }
+    return false;
+}
