@@ -126,7 +126,7 @@ def check_text(json_path, text_path, name):
     need(f"{stats['threads']} threads" in lines[0] and f"{stats['heaps']} heaps" in lines[0], lines[0])
     for member, words in (("live_bytes", f"live: {stats['live_blocks']} blocks"), ("own_bytes", "libhakmem's own"),
                           ("committed_bytes", "held"), ("mapped_bytes", "mapped"), ("purged_bytes", "given back"),
-                          ("huge_bytes", f"{stats['huge_blocks']} larger blocks"),
+                          ("huge_bytes", f"{stats['huge_blocks'] or ''} larger blocks".strip()),
                           ("magazine_bytes", f"{stats['magazine_blocks']} blocks in threads' magazines"),
                           ("outbox_bytes", f"{stats['outbox_blocks']} blocks on their way")):  # fmt: skip
         if stats["counted"] or member not in ("magazine_bytes", "outbox_bytes"):

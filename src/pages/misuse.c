@@ -79,15 +79,19 @@ static void line_write(struct hak_text *text, char *line)
 
 enum misuse_kind { DOUBLE_FREE, WITHIN, DEAD, FOREIGN, WRONG_SIZE };
 
+/* Small, as static TLS is scarce. */
 struct misuse {
     const char *call;
-    const void *p, *block;
-    size_t size, block_size;
-    enum misuse_kind kind;
+    const void *p;
+    union {
+        const void *block; /* WITHIN */
+        size_t size;       /* WRONG_SIZE */
+    };
+    uint64_t block_size : 56, kind : 8; /* of enum misuse_kind */
 };
 
 /* More that are found in one call are only counted. */
-#define NOTED_MOST 4u
+#define NOTED_MOST 2u
 static __thread struct misuse noted[NOTED_MOST] __attribute__((tls_model("initial-exec")));
 
 static void note(struct misuse misuse)
