@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "pages/large.h"
+#include "pages/superslab.h"
 #include "stats/verify.h"
 #include "suite.h"
 
@@ -57,7 +58,7 @@ START_TEST(test_mallinfo2)
     struct mallinfo2 full = hakmem_mallinfo2();
     size_t live = full.uordblks - before.uordblks + full.hblkhd - before.hblkhd;
     NEED(about(live, usable), "%zu bytes live, mallinfo2 says %zu", usable, live);
-    if (size > HAK_LARGE_MAX)
+    if (size > HAK_RUN_MAX)
         NEED(full.hblks - before.hblks == count && about(full.hblkhd - before.hblkhd, usable),
              "%zu huge blocks of %zu bytes", full.hblks - before.hblks, full.hblkhd - before.hblkhd);
     else

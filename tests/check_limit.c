@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "pages/large.h"
+#include "pages/superslab.h"
 #include "pages/limit.h"
 #include "pages/meta.h"
 #include "os/os.h"
@@ -103,7 +104,7 @@ START_TEST(test_against_resident)
     size_t resident = resident_bytes(), held = atomic_load(&hak_limit_held);
     fill(sizes[_i], 100 * TEST_MIB);
     size_t more_resident = resident_bytes() - resident, more_held = atomic_load(&hak_limit_held) - held;
-    size_t in_units = sizes[_i] > HAK_MEDIUM_MAX && sizes[_i] <= HAK_LARGE_MAX
+    size_t in_units = sizes[_i] > HAK_MEDIUM_MAX && sizes[_i] <= HAK_RUN_MAX
                           ? 100 * TEST_MIB / sizes[_i] * hak_round_up(sizes[_i], HAK_UNIT)
                           : 0;
     size_t most = HAK_MAX(more_resident, in_units);

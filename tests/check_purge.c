@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "pages/large.h"
+#include "pages/superslab.h"
 #include "pages/stock.h"
 #include "purge/purge.h"
 #include "suite.h"
@@ -86,7 +87,7 @@ END_TEST
 /* The block that was freed last, which huge.c hands out by a way of its own. */
 START_TEST(test_front)
 {
-    size_t size = HAK_LARGE_MAX + TEST_MIB;
+    size_t size = HAK_RUN_MAX + TEST_MIB;
     for (unsigned i = 0; i < 10; i++) { /* more is kept when that is seen to be of use */
         void *one = hakmem_malloc(size), *two = hakmem_malloc(2 * size);
         hakmem_free(one);

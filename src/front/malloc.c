@@ -11,6 +11,7 @@
 #include "process/init.h"
 #include "pages/large.h"
 #include "pages/misuse.h"
+#include "pages/superslab.h"
 #include "os/libc_malloc.h"
 #include "heap/registry.h"
 #include "purge/pressure.h"
@@ -118,7 +119,7 @@ void *hak_calloc_slow(size_t bytes)
         block = alloc_class(hak_class_of(bytes), 1, bytes);
     else
         block = alloc_large(bytes, 1, &zero);
-    if (HAK_UNLIKELY(!block) || zero || (bytes > HAK_LARGE_MAX && hak_huge_clear(block, bytes)))
+    if (HAK_UNLIKELY(!block) || zero || (bytes > hak_super_run_max && hak_huge_clear(block, bytes)))
         return block;
     return memset(block, 0, bytes);
 }

@@ -587,7 +587,7 @@ static void *resize_charged(struct mapping mapping, size_t size)
 
 void *hak_huge_resize(const char *call, void *p, size_t size)
 {
-    if (size <= HAK_LARGE_MAX / 2 || size > PTRDIFF_MAX)
+    if (size <= hak_super_run_max / 2 || size > PTRDIFF_MAX)
         return NULL;
     size = hak_round_up(size, hak_os_page);
     struct mapping *found = lock_block(call, p);

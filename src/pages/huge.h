@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * huge.h - blocks that are mappings of their own: above HAK_LARGE_MAX, or aligned to more than HAK_LARGE_ALIGN_MAX.
+ * huge.h - blocks that are mappings of their own: above hak_super_run_max, or aligned to more than HAK_LARGE_ALIGN_MAX.
  *
  * Freed mappings are kept for a while, within a bound, so that a program that frees and allocates them in turn makes
  * no system calls.

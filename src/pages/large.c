@@ -16,7 +16,7 @@ static size_t units_of(size_t size)
 
 void *hak_large_alloc(unsigned heap, size_t size, size_t align, bool *zero)
 {
-    if (HAK_UNLIKELY(size > HAK_LARGE_MAX || align > HAK_LARGE_ALIGN_MAX))
+    if (HAK_UNLIKELY(size > hak_super_run_max || align > HAK_LARGE_ALIGN_MAX))
         return hak_huge_alloc(size, align, zero);
     struct hak_slab *run = hak_stock_take(heap, units_of(size), align);
     *zero = false;
@@ -67,7 +67,7 @@ size_t hak_large_usable(const char *call, const void *p)
 bool hak_large_resize(const char *call, void *p, size_t size)
 {
     struct hak_slab *run = run_of(call, p);
-    return HAK_LIKELY(run) && size <= HAK_LARGE_MAX && hak_span_resize_large(run, units_of(size));
+    return HAK_LIKELY(run) && size <= hak_super_run_max && hak_span_resize_large(run, units_of(size));
 }
 
 void hak_large_misuse(const char *call, const void *p)

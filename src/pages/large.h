@@ -2,7 +2,7 @@
 /*
  * large.h - blocks above the largest class.
  *
- * Large blocks, up to HAK_LARGE_MAX, are runs of whole units of the page heap.  Huge blocks, above, are mappings of
+ * Large blocks, up to hak_super_run_max, are runs of whole units of the page heap.  Huge blocks, above, are mappings of
  * their own (huge.h).
  */
 #ifndef HAK_LARGE_H
@@ -11,7 +11,6 @@
 #include "base/base.h"
 #include "pages/huge.h"
 
-#define HAK_LARGE_MAX ((size_t)64 << 20)
 #define HAK_LARGE_ALIGN_MAX ((size_t)16 << 20)
 
 #pragma GCC visibility push(hidden)

@@ -19,19 +19,24 @@
 /* Superslabs that may do without huge pages by themselves: each is a mapping of its own, of which the kernel allows 65530
  * by default.  Beyond, all of a chunk do without, which are one. */
 #define BROKEN_MAX 4096u
+/* Where addresses are scarce a longer run than this part of them could not be had beside a few others. */
+#define RUN_SHARE 32u
 
 struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 _Atomic uint32_t hak_purge_due;
 _Atomic size_t hak_super_settled = HAK_PURGE_SLACK;
 _Atomic uint32_t hak_purge_in_background;
 _Atomic uint32_t hak_super_excess;
+size_t hak_super_run_max = HAK_RUN_MAX;
 static size_t keep_most = SIZE_MAX; /* what keep_free may be, by what the process may map */
 /* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for
  * nothing. */
 static bool addresses_are_scarce;
 
 static struct hak_runs runs = {.epoch = HAK_EPOCH_FIRST};
-static struct hak_super *unmapped; /* given up, addresses and all; linked through `next` */
+/* Given up, addresses and all: skew heaps, linked through `next` and `right`.  The lowest comes back first, so that
+ * neighbours join.  Those that were refused wait until the others are through. */
+static struct hak_super *unmapped, *refused;
 static size_t broken;              /* superslabs that were told to do without huge pages by themselves */
 static struct hak_super_counts counts;
 
@@ -39,7 +44,10 @@ void hak_super_start(void)
 {
     size_t limit = hak_os_address_limit();
     addresses_are_scarce = limit != SIZE_MAX;
-    keep_most = addresses_are_scarce ? limit / 16 : SIZE_MAX;
+    if (addresses_are_scarce) {
+        keep_most = limit / 16;
+        hak_super_run_max = HAK_MIN(HAK_MAX(limit / RUN_SHARE, HAK_SUPER), HAK_RUN_MAX);
+    }
 }
 
 size_t hak_super_keep(void)
@@ -184,12 +192,42 @@ static void add_supers(struct hak_super *first, size_t count)
     counts.free += count * HAK_SUPER;
 }
 
+/* Merges two skew heaps, whose first has the lowest address (Sleator and Tarjan, Self-adjusting heaps, 1986). */
+static struct hak_super *unmapped_merge(struct hak_super *one, struct hak_super *other)
+{
+    struct hak_super *first = NULL, **link = &first;
+    while (one && other) {
+        struct hak_super *low = one->base < other->base ? one : other;
+        struct hak_super *rest = low->right;
+        other = low == one ? other : one;
+        one = rest;
+        low->right = low->next;
+        low->next = NULL;
+        *link = low;
+        link = &low->next;
+    }
+    *link = one ? one : other;
+    return first;
+}
+
+static void unmapped_add(struct hak_super **heap, struct hak_super *super)
+{
+    super->next = super->right = NULL;
+    *heap = unmapped_merge(*heap, super);
+}
+
+static struct hak_super *unmapped_lowest(void)
+{
+    struct hak_super *super = unmapped;
+    unmapped = unmapped_merge(super->next, super->right);
+    return super;
+}
+
 /* Maps one that was given up.  Its place may be taken by now, or memory be out.  The lock is released meanwhile. */
 static bool remap_one(void)
 {
     for (unsigned tries = REMAP_TRIES; unmapped && tries--;) {
-        struct hak_super *super = unmapped;
-        unmapped = super->next;
+        struct hak_super *super = unmapped_lowest();
         hak_unlock(&hak_super_lock);
         bool mapped = hak_window_remap(super);
         hak_lock(&hak_super_lock);
@@ -197,11 +235,11 @@ static bool remap_one(void)
             add_supers(super, 1);
             return true;
         }
-        struct hak_super **link = &unmapped;
-        while (*link)
-            link = &(*link)->next;
-        super->next = NULL;
-        *link = super;
+        unmapped_add(&refused, super);
+    }
+    if (!unmapped) {
+        unmapped = refused;
+        refused = NULL;
     }
     return false;
 }
@@ -596,10 +634,11 @@ size_t hak_super_unmap(size_t keep)
             add_supers(super, 1);
             break;
         }
-        super->next = unmapped;
-        unmapped = super;
+        unmapped_add(&unmapped, super);
         given += HAK_SUPER;
     }
+    unmapped = unmapped_merge(unmapped, refused);
+    refused = NULL;
     hak_unlock(&hak_super_lock);
     return given;
 }

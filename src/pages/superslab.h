@@ -21,8 +21,10 @@ struct hak_super_counts {
 };
 
 #pragma GCC visibility push(hidden)
-/* Sets what may be kept by what the process may map. */
+/* Sets what may be kept, and how long a run may be, by what the process may map. */
 void hak_super_start(void);
+#define HAK_RUN_MAX ((size_t)64 << 20)
+extern size_t hak_super_run_max; /* bytes of the longest run that a block may have; not changed after the start */
 extern struct hak_lock hak_super_lock;
 /* Free memory that may be kept in dirty units, in bytes. */
 size_t hak_super_keep(void);

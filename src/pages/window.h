@@ -88,7 +88,7 @@ _Static_assert(sizeof(struct hak_slab) == 128, "a slab's state is two cache line
  * HAK_RANK_SUPER.
  */
 struct hak_super {
-    struct hak_super *next; /* of those that were mapped just now, or given up with their addresses */
+    struct hak_super *next, *right; /* of those that were mapped just now, or given up with their addresses */
     char *base;
     struct hak_slab *slabs; /* one for each unit */
     struct hak_window *window;

@@ -83,13 +83,15 @@ void hak_shed(void)
     errno = saved;
 }
 
-/* Of two threads that come at once, one does it for both. */
+/* Of two threads that come at once, one does it for both.  A quarter less stays than may, so that not each free of a
+ * heap that shrinks makes a system call. */
 void hak_purge_excess(void)
 {
+    size_t keep = hak_super_keep();
     if (!hak_lock_try(&hak_purge_lock))
         return;
     hak_store(&hak_super_excess, 0);
-    hak_super_purge(hak_super_keep());
+    hak_super_purge(keep - keep / 4);
     hak_unlock(&hak_purge_lock);
 }
 
