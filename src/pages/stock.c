@@ -20,7 +20,7 @@ static struct hak_stock *stock_of(unsigned heap)
     return &hak_stocks[heap % HAK_STOCKS];
 }
 
-static void stock_count(struct hak_stock *stock, unsigned units, int change)
+HAK_INLINE void stock_count(struct hak_stock *stock, unsigned units, int change)
 {
     hak_store(&stock->spans, hak_load(&stock->spans) + (uint32_t)change);
     hak_store(&stock->units, hak_load(&stock->units) + (uint32_t)change * units);
