@@ -67,7 +67,7 @@ static void rush_judge(size_t idle, size_t held, uint64_t now)
     if (rested >= hak_knob_value(purge_delay))
         rush.patience /= 2;
     else if (rush.used_at && again >= rush.given / 4)
-        rush_lost(again, now);
+        rush_lost(rush.given, now);
     else
         return;
     rush.given = 0;
