@@ -40,6 +40,19 @@ run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
 run purge "memory that comes back by itself" "$scratch/purge"
 
+# Programs that do not tell libc's code from theirs by where it seems to be.
+if compile_c -fno-pie -no-pie -DTAKE_ABORT -o "$scratch/fixed" "$tests/alone/purge.c" 2>/dev/null; then
+    run fixed "a helper in a program at a fixed place that takes the address of abort" "$scratch/fixed" helper
+else
+    skip "a helper in a program at a fixed place that takes the address of abort" "the compiler cannot build it"
+fi
+if have readelf; then
+    loader=$(readelf -l "$scratch/purge" | sed -n 's/.*interpreter: \(.*\)]$/\1/p')
+    run loader "a helper in a program that the dynamic loader was told to run" "$loader" "$scratch/purge" helper
+else
+    skip "a helper in a program that the dynamic loader was told to run" "no readelf"
+fi
+
 # Libraries that interpose what the allocator or its init might call.
 shared_library hooks c hooks_library.c
 shared_library wrapper c wrapper_library.c

@@ -3,8 +3,11 @@
  * check_purge.c - what goes back to the kernel with which pass: that which nobody has used for HAK_PURGE_PASSES of
  * them, not earlier and not later.  The passes are made here, one by one; nothing waits for time to pass.
  */
+#include <pthread.h>
 #include <unistd.h>
 
+#include "heap/registry.h"
+#include "os/os.h"
 #include "pages/large.h"
 #include "pages/superslab.h"
 #include "pages/stock.h"
@@ -186,6 +189,110 @@ START_TEST(test_huge_page_stays_whole)
 }
 END_TEST
 
+/* ---- the program's own calls, by a clock of the test ---- */
+
+static void wave(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        memset(blocks[i] = hakmem_malloc(TEST_MIB), 1, TEST_MIB);
+    for (unsigned i = 0; i < count; i++)
+        hakmem_free(blocks[i]);
+}
+
+/* The bytes that waves give back, each a millisecond after the other. */
+static size_t waves(unsigned times, unsigned count)
+{
+    size_t before = hak_super_count().purged;
+    while (times--) {
+        atomic_fetch_add(&hak_os_time_is, 1);
+        wave(count);
+    }
+    return hak_super_count().purged - before;
+}
+
+/* The last free of the first gives back.  That was a loss, so those that follow keep what they have, however much above
+ * keep_free that is, for as long as it takes to be worth it, and twice as long after the second loss. */
+START_TEST(test_waves_keep)
+{
+    enum { COUNT = 120 }; /* MiB, of which the first wave bars the second for 0.6 s */
+    size_t given;
+    ck_assert(hakmem_tune_parse("purge_delay=750ms,keep_free=64m", NULL, NULL) == HAKMEM_TUNE_OK);
+    atomic_store(&hak_os_time_is, 1000000);
+    given = waves(1, COUNT);
+    struct hak_super_counts counts = hak_super_count();
+    NEED(hak_super_idle(&counts) < 6 * TEST_MIB, "%zu bytes free and held after the first, which gave back %zu",
+         hak_super_idle(&counts), given);
+    for (unsigned losses = 1; losses <= 2; losses++) {
+        given = waves(20, COUNT);
+        NEED(given == 0, "%zu bytes given back after %u losses", given, losses);
+        atomic_fetch_add(&hak_os_time_is, 500 * losses);
+        given = waves(1, COUNT);
+        NEED(given == 0, "%zu bytes given back too early after %u losses", given, losses);
+        atomic_fetch_add(&hak_os_time_is, 200 * losses);
+        given = waves(1, COUNT);
+        NEED(given > COUNT * TEST_MIB / 2, "%zu bytes given back when it was time after %u losses", given, losses);
+    }
+    hak_verify();
+}
+END_TEST
+
+/* Who comes back after a while has lost nothing. */
+START_TEST(test_slow_waves)
+{
+    enum { COUNT = 120 };
+    ck_assert(hakmem_tune_parse("purge_delay=750ms,keep_free=64m", NULL, NULL) == HAKMEM_TUNE_OK);
+    atomic_store(&hak_os_time_is, 1000000);
+    for (unsigned i = 0; i < 5; i++) {
+        size_t given = waves(1, COUNT);
+        NEED(given > (COUNT - 8) * TEST_MIB, "%zu bytes given back by wave %u", given, i);
+        atomic_fetch_add(&hak_os_time_is, 1000);
+    }
+}
+END_TEST
+
+static atomic_int passed, passed_first;
+
+static void *make_pass(void *argument)
+{
+    pass(1);
+    atomic_store(&passed, 1);
+    return argument;
+}
+
+static void *want_lock(void *argument)
+{
+    hak_lock(&hak_purge_lock);
+    usleep(50000); /* a pass that was over has told so by now */
+    atomic_store(&passed_first, atomic_load(&passed));
+    hak_unlock(&hak_purge_lock);
+    return argument;
+}
+
+/* A pass that is held up at its first heap is waited for by another thread, which has the lock before the pass is
+ * over. */
+START_TEST(test_others_have_the_lock)
+{
+    enum { COUNT = 400 };
+    pthread_t threads[2];
+    for (unsigned i = 0; i < COUNT; i++)
+        ck_assert_ptr_nonnull(blocks[i] = hakmem_malloc(TEST_MIB));
+    struct hak_lock *first = &hak_heap_numbered(1)->lock;
+    hak_lock(first);
+    ck_assert(pthread_create(&threads[0], NULL, make_pass, NULL) == 0);
+    while (atomic_load(&hak_purge_lock.state) == 0)
+        usleep(1000);
+    ck_assert(pthread_create(&threads[1], NULL, want_lock, NULL) == 0);
+    while (atomic_load(&hak_purge_lock.state) != 2)
+        usleep(1000);
+    hak_unlock(first);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    NEED(!atomic_load(&passed_first), "who waits for the lock waits for the pass");
+    for (unsigned i = 0; i < COUNT; i++)
+        hakmem_free(blocks[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("purge");
@@ -201,5 +308,10 @@ int main(void)
     if (sysconf(_SC_PAGESIZE) <= (long)(4 * TEST_KIB)) /* no larger page is free among blocks in use */
         tcase_add_test(tcase, test_pages_rest);
     tcase_add_test(tcase, test_huge_page_stays_whole);
+    tcase_add_test(tcase, test_others_have_the_lock);
+    tcase = suite_case(suite, "calls", 120);
+    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_test(tcase, test_waves_keep);
+    tcase_add_test(tcase, test_slow_waves);
     return suite_run(suite);
 }

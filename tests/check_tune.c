@@ -472,7 +472,7 @@ static size_t returnable_after_blocks_of(size_t size, size_t total)
 
 START_TEST(keep_free_bounds)
 {
-    set("keep_free=60m");
+    set("purge_delay=3600s,keep_free=60m"); /* else the last free gives back what it may */
     size_t much = returnable_after_blocks_of(1000000, 50 * TEST_MIB);
     ck_assert_msg(much > 40 * TEST_MIB, "%zu bytes", much);
     set("keep_free=10m");

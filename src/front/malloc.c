@@ -15,6 +15,7 @@
 #include "os/libc_malloc.h"
 #include "heap/registry.h"
 #include "purge/pressure.h"
+#include "purge/purge.h"
 #include "knobs/knobs.h"
 
 void *hak_out_of_memory(void)
@@ -31,6 +32,8 @@ void hak_allocation_ends(void)
         hak_shed();
     if (HAK_UNLIKELY(hak_load(&hak_limit_pressed)))
         hak_pressure();
+    if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
+        hak_purge_tick_alloc();
 }
 
 /* From the calling thread's magazine, which is filled if need be. */

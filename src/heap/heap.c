@@ -426,21 +426,26 @@ void hak_heap_drain(struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-/* A few at a time, so that nobody waits long for the lock. */
+/* A few at a time, so that nobody waits long for the lock, which is taken once where there are no more. */
 void hak_heap_decay(struct hak_heap *heap)
 {
+    uint32_t left = DECAY_AT_ONCE;
+    hak_lock(&heap->lock);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         struct hak_depot *depot = &heap->depots[class];
-        bool more = true;
-        while (more) {
-            hak_lock(&heap->lock);
-            put_oldest(heap, class, HAK_MIN(depot->low, DECAY_AT_ONCE));
-            more = depot->low > 0;
-            if (!more)
-                depot->low = depot->count;
+        while (depot->low > 0) {
+            uint32_t count = HAK_MIN(depot->low, left);
+            put_oldest(heap, class, count);
+            left -= count;
+            if (left > 0)
+                continue;
             hak_unlock(&heap->lock);
+            left = DECAY_AT_ONCE;
+            hak_lock(&heap->lock);
         }
+        depot->low = depot->count;
     }
+    hak_unlock(&heap->lock);
 }
 
 static size_t give_back(struct hak_heap *heap, struct hak_slab *slab)

@@ -15,6 +15,7 @@
 #include <link.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ _Atomic long hak_os_fail_after = -1;
 _Atomic int hak_os_fail_once;
 _Atomic int hak_os_fail_unmap;
 _Atomic uint64_t hak_os_touch_takes;
+_Atomic uint64_t hak_os_time_is;
 
 static enum hak_os_kind kind_of(long number)
 {
@@ -360,12 +362,20 @@ size_t hak_os_memory_limit(void)
     return HAK_MIN(memory, groups_limit());
 }
 
+/* 8192 processors.  Returns the bytes that the kernel wrote. */
+#define CPU_WORDS 128
+static long affinity(uint64_t mask[CPU_WORDS])
+{
+    long size = call(SYS_sched_getaffinity, 0, CPU_WORDS * sizeof *mask, (long)mask, 0, 0, 0);
+    return failed(size) ? 0 : size;
+}
+
 unsigned hak_os_cpus(void)
 {
-    uint64_t mask[128] = {0}; /* 8192 processors */
+    uint64_t mask[CPU_WORDS] = {0};
     unsigned cpus = 0;
-    call(SYS_sched_getaffinity, 0, sizeof mask, (long)mask, 0, 0, 0);
-    for (unsigned i = 0; i < sizeof mask / sizeof *mask; i++)
+    affinity(mask);
+    for (unsigned i = 0; i < CPU_WORDS; i++)
         cpus += (unsigned)__builtin_popcountl(mask[i]);
     return HAK_MAX(cpus, 1);
 }
@@ -373,6 +383,39 @@ unsigned hak_os_cpus(void)
 const char *hak_os_program(void)
 {
     return program_invocation_short_name ? program_invocation_short_name : "?";
+}
+
+/* ---- what a thread inherits from the one that makes it ---- */
+
+#define PRIORITY_OF_THREAD 1 /* IOPRIO_WHO_PROCESS, whose 0 is the calling thread */
+
+static struct {
+    uint64_t mask[CPU_WORDS];
+    long mask_size, policy, priority, io_priority, timer_slack;
+} at_start;
+
+void hak_os_note_thread(void)
+{
+    at_start.mask_size = affinity(at_start.mask);
+    at_start.policy = call(SYS_sched_getscheduler, 0, 0, 0, 0, 0, 0);
+    at_start.priority = call(SYS_getpriority, PRIO_PROCESS, 0, 0, 0, 0, 0);
+    at_start.io_priority = call(SYS_ioprio_get, PRIORITY_OF_THREAD, 0, 0, 0, 0, 0);
+    at_start.timer_slack = call(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0, 0);
+}
+
+void hak_os_thread_as_at_start(void)
+{
+    const struct sched_param none = {0};
+    long policy = at_start.policy == SCHED_BATCH || at_start.policy == SCHED_IDLE ? at_start.policy : SCHED_OTHER;
+    call(SYS_sched_setscheduler, 0, policy, (long)&none, 0, 0, 0);
+    if (!failed(at_start.priority)) /* the system call returns 20 less it */
+        call(SYS_setpriority, PRIO_PROCESS, 0, 20 - at_start.priority, 0, 0, 0);
+    if (!failed(at_start.io_priority))
+        call(SYS_ioprio_set, PRIORITY_OF_THREAD, 0, at_start.io_priority, 0, 0, 0);
+    if (at_start.mask_size)
+        call(SYS_sched_setaffinity, 0, at_start.mask_size, (long)at_start.mask, 0, 0, 0);
+    if (!failed(at_start.timer_slack))
+        call(SYS_prctl, PR_SET_TIMERSLACK, at_start.timer_slack, 0, 0, 0, 0);
 }
 
 uint32_t hak_os_pid(void)
@@ -433,7 +476,8 @@ uint64_t hak_os_touch(char *at)
 
 uint64_t hak_os_milliseconds(void)
 {
-    return nanoseconds(CLOCK_MONOTONIC) / 1000000;
+    uint64_t told = hak_load(&hak_os_time_is);
+    return HAK_UNLIKELY(told) ? told : nanoseconds(CLOCK_MONOTONIC) / 1000000;
 }
 
 void hak_os_name_thread(const char *name)
@@ -447,29 +491,48 @@ struct range {
     uintptr_t start, end;
 };
 
+extern void *__tls_get_addr(void *); /* the dynamic loader's, which programs call and do not mention */
+
 static struct range libc_ranges[4]; /* libc, libpthread where it is another object, the dynamic loader, this library */
 static _Atomic uint32_t libc_known;
 
-/* The object's range is kept if it holds code that is known to be libc's. */
-static int look_at_object(struct dl_phdr_info *info, size_t size, void *count)
+struct search {
+    unsigned found;
+    bool libc, loader;
+};
+
+/* Any object is libc's that holds one of these, but for the program: the address of a function that a program linked to
+ * a fixed place has taken is one in the program, of a jump to the function. */
+static bool holds(const struct range *range, const uintptr_t *code, unsigned count)
 {
-    /* Within a library of its own this code calls itself for whoever calls it; a program's name is empty. */
-    uintptr_t own = info->dlpi_name && info->dlpi_name[0] ? (uintptr_t)look_at_object : 0;
-    const uintptr_t inside[] = {(uintptr_t)abort, (uintptr_t)pthread_create, getauxval(AT_BASE), own};
+    for (unsigned i = 0; i < count; i++)
+        if (code[i] >= range->start && code[i] < range->end)
+            return true;
+    return false;
+}
+
+/* The object's range is kept if it holds code that is known to be libc's.  A program's name is empty. */
+static int look_at_object(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    /* Within a library of its own this code calls itself for whoever calls it. */
+    const uintptr_t libcs[] = {(uintptr_t)abort, (uintptr_t)pthread_create, (uintptr_t)sigfillset, (uintptr_t)getauxval},
+                    loaders[] = {getauxval(AT_BASE), (uintptr_t)__tls_get_addr}, own[] = {(uintptr_t)look_at_object};
     struct range range = {UINTPTR_MAX, 0};
-    unsigned *found = count;
+    struct search *search = argument;
     (void)size;
+    if (!info->dlpi_name || !info->dlpi_name[0])
+        return 0;
     for (unsigned i = 0; i < info->dlpi_phnum; i++)
         if (info->dlpi_phdr[i].p_type == PT_LOAD) {
             uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
             range.start = HAK_MIN(range.start, start);
             range.end = HAK_MAX(range.end, start + info->dlpi_phdr[i].p_memsz);
         }
-    for (unsigned i = 0; i < 4 && *found < 4; i++)
-        if (inside[i] >= range.start && inside[i] < range.end) {
-            libc_ranges[(*found)++] = range;
-            break;
-        }
+    bool libc = holds(&range, libcs, 4), loader = holds(&range, loaders, 2);
+    search->libc |= libc;
+    search->loader |= loader;
+    if (search->found < 4 && (libc || loader || holds(&range, own, 1)))
+        libc_ranges[search->found++] = range;
     return 0;
 }
 
@@ -481,14 +544,12 @@ static bool in_ranges(uintptr_t code)
     return false;
 }
 
+/* In a static program, which is one object, libc cannot be told from the rest. */
 void hak_os_find_libc(void)
 {
-    unsigned found = 0;
-    /* In a static program libc cannot be told from the rest. */
-    if (getauxval(AT_BASE))
-        dl_iterate_phdr(look_at_object, &found);
-    bool known = found && in_ranges((uintptr_t)abort) && in_ranges(getauxval(AT_BASE));
-    hak_store_release(&libc_known, known ? HAK_OS_KNOWN : HAK_OS_NEVER);
+    struct search search = {0};
+    dl_iterate_phdr(look_at_object, &search);
+    hak_store_release(&libc_known, search.libc && search.loader ? HAK_OS_KNOWN : HAK_OS_NEVER);
 }
 
 enum hak_os_knows hak_os_libc_known(void)

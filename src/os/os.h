@@ -82,6 +82,10 @@ void hak_os_pause(void);
 /* A clock that never goes back. */
 uint64_t hak_os_milliseconds(void);
 void hak_os_name_thread(const char *name);
+/* Notes how the calling thread is scheduled; a thread that says hak_os_thread_as_at_start() is scheduled so from then
+ * on, but never in real time, whatever it inherited from its creator.  What the kernel refuses stays as it is. */
+void hak_os_note_thread(void);
+void hak_os_thread_as_at_start(void);
 
 enum hak_os_knows { HAK_OS_NOT_YET, HAK_OS_KNOWN, HAK_OS_NEVER };
 /* Finds the C library and the dynamic loader among the objects of the process; from a constructor. */
@@ -127,6 +131,8 @@ extern _Atomic int hak_os_fail_once;
 extern _Atomic int hak_os_fail_unmap;
 /* And hak_os_touch() says that it took so long, if this is not 0. */
 extern _Atomic uint64_t hak_os_touch_takes;
+/* And hak_os_milliseconds() returns this, if it is not 0. */
+extern _Atomic uint64_t hak_os_time_is;
 
 #pragma GCC visibility pop
 #endif

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * helper.c - who makes the passes of purge.h, and when.  Owns the helper thread and the state below, which orders
- * everybody by itself.  Calls purge.h, registry.h and os.h.
+ * helper.c - who makes the passes of purge.h: the helper thread, or those that allocate and free.  Owns the thread and
+ * the state below, which orders everybody by itself.  Calls purge.h, pace.h, registry.h and os.h.
  *
- * The helper is started by the first free that finds HELP_FROM bytes free, so that a program that never frees much has
- * the threads that it made and no others.  It blocks all signals.  It makes HAK_PURGE_PASSES passes in a purge_delay;
- * when a few of them found nothing it sleeps, until much more is free than was then.  With the last thread of the
- * program that has a cache it leaves, so that it never keeps a process alive.  Of a thread that ended unseen
- * (registry.c)
- * it is not told; but that matters only when the main thread has ended, as else the process ends with it, and from then
- * on the helper looks for such threads every now and then.
+ * A program with one thread keeps one: it may believe so, and drop privileges, enter a sandbox or another namespace
+ * for itself.  A program with several gets the helper by the first free that finds HELP_FROM bytes free, so that one
+ * that never frees much has the threads that it made and no others.  The helper blocks all signals and is scheduled as
+ * the process was at its start, whoever made it.  It makes HAK_PURGE_PASSES passes in a purge_delay; when a few of them
+ * found nothing it sleeps, until much more is free than was then, or leaves if only one thread is left that has a
+ * cache.
  *
- * Memory that is used again soon after it was given back costs page faults, for nothing.  When that happens, the passes
- * become rarer, and only slowly as frequent as before.
+ * When the main thread leaves by itself, the helper leaves before that and for good.  Else it could be the process's
+ * last thread, and the C library would run the program's exit handlers in it.
  *
  * pthread_create() takes locks of libc's, and libc frees memory while it holds them.  So only a free that was not
  * called by libc itself starts the thread.
@@ -25,21 +24,16 @@
 #include "process/init.h"
 #include "os/os.h"
 #include "heap/registry.h"
+#include "purge/pace.h"
 #include "purge/purge.h"
 #include "knobs/knobs.h"
 
 #define HELP_FROM ((size_t)16 << 20)  /* bytes that are free: from here on a thread is worth its while */
-#define FRUITLESS_MAX 8u              /* rounds that gave nothing back: it goes to sleep */
-#define NAP_FROM ((size_t)4 << 20)    /* with as many bytes free it sleeps for a time only, */
-#define NAP_MS 8000u                  /* first so long, then longer, */
+#define NAP_MS 8000u                  /* with HAK_FEW bytes free it sleeps for a time only, first so long, then longer, */
 #define NAP_MS_MAX 64000u             /* and never longer than that */
-#define PATIENCE_MAX 2u              /* passes may become rarer by this factor */
-#define CALM_PASSES 16u               /* passes without a loss, after which they become more frequent */
-#define LOSS_MIN ((size_t)1 << 20)    /* bytes */
-#define CALLS_PER_LOOK 64u            /* calls of threads that free, of which one looks whether it is time */
-#define UNFIT_CALLS_MAX 1000u          /* calls that could not start it, one after the other */
+#define UNFIT_CALLS_MAX 1000u         /* calls that could not start it, one after the other */
 #define STACK_SIZE ((size_t)256 << 10)
-#define LOOK_MS 500u                  /* without a main thread: it looks so often whether others ended unseen */
+#define END_NAPS 1000u                /* milliseconds that the main thread waits for the end of one that has left */
 
 enum {
     NONE,     /* there is none */
@@ -47,57 +41,27 @@ enum {
     AWAKE,    /* it makes passes */
     ASLEEP,   /* it waits for hak_purge_due */
     LOOK,     /* it is to look whether it is still wanted */
-    REFUSED,  /* there cannot be one, and those that free make the passes */
+    REFUSED,  /* there cannot be one, and those that allocate and free make the passes */
 };
 static _Atomic uint32_t state;
-static _Atomic uint32_t pid;        /* of this process; the child of a vfork has another, and this memory */
-static _Atomic uint32_t main_left;  /* the main thread has ended, and the process goes on */
+static _Atomic uint32_t pid;       /* of this process; the child of a vfork has another, and this memory */
+static _Atomic uint32_t tid;       /* of the helper that there was last, UNKNOWN before it has told; 0 if none was */
+static _Atomic uint32_t main_left; /* the main thread has ended, and the process goes on */
 static _Atomic unsigned unfit_calls;
-static _Atomic unsigned calls;      /* of threads that free: how many there were, */
-static _Atomic uint64_t last_pass;  /* of threads that free: when, in milliseconds */
-static _Atomic unsigned fruitless;  /* and how many in a row gave nothing back */
 
-/* ---- the time between passes ---- */
+#define UNKNOWN UINT32_MAX
 
-/* In milliseconds. */
-static unsigned period(void)
+/* The C library does not notice when a program's other threads have ended. */
+static bool one_thread(void)
 {
-    return ((unsigned)hak_knob_value(purge_delay) + HAK_PURGE_PASSES - 1) / HAK_PURGE_PASSES;
-}
-
-struct pace {
-    size_t recent; /* bytes given back, the last pass counting fully, the one before half, ... */
-    size_t missed; /* hak_super_counts.missed at the last pass */
-    unsigned patience, calm;
-};
-
-static void adapt(struct pace *pace, size_t given)
-{
-    size_t missed = hak_super_count().missed, loss = missed - pace->missed;
-    pace->missed = missed;
-    if (loss >= LOSS_MIN && loss >= pace->recent / 4) {
-        pace->patience = HAK_MIN(pace->patience * 2, PATIENCE_MAX);
-        pace->calm = 0;
-    } else if (++pace->calm == CALM_PASSES) {
-        pace->patience = HAK_MAX(pace->patience / 2, 1);
-        pace->calm = 0;
-    }
-    pace->recent = pace->recent / 2 + given;
+    return HAK_SINGLE_THREADED || hak_registry_threads() <= 1;
 }
 
 /* ---- the thread ---- */
 
-static bool alone(void)
+static bool unwanted(void)
 {
-    return hak_registry_threads() == 0;
-}
-
-/* Of the helper: nobody is left for whom to work. */
-static bool deserted(void)
-{
-    if (hak_load(&main_left))
-        hak_registry_reclaim();
-    return alone();
+    return hak_load(&main_left) || hak_registry_threads() == 0 || !hak_knob_value(purge_thread);
 }
 
 /* Returns when much has been freed, or the helper may not be wanted any more. */
@@ -111,11 +75,10 @@ static void sleep_until_due(void)
             return;
         /* From here on a free wakes it up; what was freed before is in the level, or hak_purge_due is set. */
         size_t level = hak_purge_settle(HAK_PURGE_SLACK);
-        unsigned most = level < NAP_FROM ? 0 : nap;
         bool due = hak_load(&hak_purge_due);
-        if (!due && !deserted())
-            hak_os_wait_for(&state, ASLEEP, hak_load(&main_left) ? LOOK_MS : most);
-        if (atomic_exchange(&state, AWAKE) != ASLEEP || due || deserted() || hak_purge_pass(&round))
+        if (!due && !one_thread() && !unwanted())
+            hak_os_wait_for(&state, ASLEEP, level < HAK_FEW ? 0 : nap);
+        if (atomic_exchange(&state, AWAKE) != ASLEEP || due || one_thread() || unwanted() || hak_purge_pass(&round))
             return;
         nap = HAK_MIN(nap * 2, NAP_MS_MAX);
     }
@@ -123,27 +86,29 @@ static void sleep_until_due(void)
 
 static void *help(void *argument)
 {
-    struct pace pace = {.missed = hak_super_count().missed, .patience = 1};
+    struct hak_pace pace = hak_pace_start();
     bool round;
     (void)argument;
+    atomic_store(&tid, hak_os_tid());
+    hak_os_thread_as_at_start();
     hak_os_name_thread("hakmem-purge");
     hak_purge_settle(SIZE_MAX);
-    for (unsigned nothing = 0; !deserted() && hak_knob_value(purge_thread);) {
-        hak_os_wait_for(&state, AWAKE, period() * pace.patience);
+    while (!unwanted()) {
+        hak_os_wait_for(&state, AWAKE, hak_pace_period(&pace));
         if (atomic_exchange(&state, AWAKE) == LOOK)
             continue;
         size_t given = hak_purge_pass(&round);
-        adapt(&pace, given);
-        nothing = given ? 0 : nothing + round;
-        if (nothing < FRUITLESS_MAX)
+        hak_pace_adapt(&pace, given, round);
+        if (pace.fruitless < HAK_FRUITLESS_MAX)
             continue;
+        if (one_thread())
+            break;
         sleep_until_due();
-        nothing = 0;
+        pace.fruitless = 0;
         hak_purge_settle(SIZE_MAX);
     }
-    hak_store(&hak_purge_in_background, 0);
-    hak_store_release(&state, NONE);
-    hak_store(&hak_purge_due, 1); /* the next call sees what is free, which may be more than ever again */
+    atomic_store(&state, NONE);
+    hak_store(&hak_purge_due, HAK_PURGE_GROWN); /* the next call sees what is free, which may be more than ever again */
     return NULL;
 }
 
@@ -184,48 +149,36 @@ static void start(void)
     uint32_t none = NONE;
     if (!atomic_compare_exchange_strong(&state, &none, STARTING))
         return;
-    hak_store(&hak_purge_in_background, 1);
-    hak_store(&state, AWAKE); /* as the helper will find it */
-    if (create() == 0) {
+    /* A main thread that leaves waits for the state to change, and sees what is stored before. */
+    bool started = !atomic_load(&main_left);
+    if (started) {
+        atomic_store(&tid, UNKNOWN);
+        atomic_store(&state, AWAKE); /* as the helper will find it */
+        started = create() == 0;
+    }
+    if (started) {
         hak_store(&unfit_calls, 0);
         return;
     }
-    hak_store(&hak_purge_in_background, 0);
-    hak_store(&state, REFUSED);
+    atomic_store(&tid, 0);
+    atomic_store(&state, REFUSED);
 }
 
-/* ---- those that free ---- */
-
-static void make_pass(void)
-{
-    /* Asking for the time is a system call.  A count that is lost between two threads does not matter. */
-    unsigned call = hak_load(&calls);
-    hak_store(&calls, call + 1);
-    if (call % CALLS_PER_LOOK)
-        return;
-    uint64_t last = hak_load(&last_pass), now = hak_os_milliseconds();
-    bool round;
-    if (now - last < period() || !atomic_compare_exchange_strong(&last_pass, &last, now))
-        return;
-    hak_store(&fruitless, hak_purge_pass(&round) ? 0 : hak_load(&fruitless) + round);
-    /* Until then hak_purge_due stays set: what is free may never be more than it is now. */
-    if (hak_load(&fruitless) >= FRUITLESS_MAX) {
-        hak_store(&fruitless, 0);
-        hak_purge_settle(HAK_PURGE_SLACK);
-    }
-}
+/* ---- those that allocate and free ---- */
 
 static void refuse(void)
 {
     uint32_t none = NONE;
-    atomic_compare_exchange_strong(&state, &none, REFUSED);
+    if (atomic_compare_exchange_strong(&state, &none, REFUSED))
+        hak_store(&hak_purge_due, HAK_PURGE_GROWN);
 }
 
 static void consider_start(const void *caller)
 {
     if (hak_purge_settle(HAK_PURGE_SLACK) < HELP_FROM)
         return;
-    if (!hak_knob_value(purge_thread) || hak_os_address_limit() != SIZE_MAX || hak_os_libc_known() == HAK_OS_NEVER) {
+    if (!hak_knob_value(purge_thread) || hak_load(&main_left) || hak_os_address_limit() != SIZE_MAX ||
+        hak_os_libc_known() == HAK_OS_NEVER) {
         refuse();
         return;
     }
@@ -246,10 +199,13 @@ void hak_purge_tick(const void *caller)
         hak_purge_excess();
     switch (hak_load(&state)) {
     case NONE:
-        consider_start(caller);
+        if (one_thread())
+            hak_caller_tick(true);
+        else
+            consider_start(caller);
         break;
     case REFUSED:
-        make_pass();
+        hak_caller_tick(true);
         break;
     default:
         /* Either it is about to look at what is free, or it sleeps by now: then what was just cleared was meant for
@@ -262,34 +218,65 @@ void hak_purge_tick(const void *caller)
     }
 }
 
+void hak_purge_tick_alloc(void)
+{
+    uint32_t now = hak_load(&state);
+    if (now == REFUSED || (now == NONE && one_thread()))
+        hak_caller_tick(false);
+}
+
 void hak_helper_look(void)
 {
     uint32_t awake = AWAKE, asleep = ASLEEP, refused = REFUSED;
     if (atomic_compare_exchange_strong(&state, &asleep, LOOK) || atomic_compare_exchange_strong(&state, &awake, LOOK))
         hak_os_wake(&state, 1);
     else if (atomic_compare_exchange_strong(&state, &refused, NONE))
-        hak_store(&hak_purge_due, 1);
+        hak_store(&hak_purge_due, HAK_PURGE_GROWN);
+}
+
+/* Of the main thread: returns when there is no helper any more, and never will be. */
+static void dismiss_for_good(void)
+{
+    atomic_store(&main_left, 1);
+    for (uint32_t now; (now = atomic_load(&state)) != NONE && now != REFUSED; hak_os_nap())
+        hak_helper_look();
+    /* The C library counts it as a thread until it has ended, which is a moment later.  The number may be another
+     * thread's since: so no longer than it takes. */
+    for (unsigned naps = END_NAPS; naps > 0; naps--) {
+        uint32_t number = atomic_load(&tid);
+        if (number == 0 || (number != UNKNOWN && hak_os_tid_is_gone(hak_load(&pid), number)))
+            break;
+        hak_os_nap();
+    }
+    hak_store(&hak_purge_due, HAK_PURGE_GROWN);
 }
 
 void hak_helper_thread_left(bool main)
 {
+    uint32_t asleep = ASLEEP;
     if (main)
-        hak_store(&main_left, 1);
-    if (main || alone())
+        dismiss_for_good();
+    else if (hak_registry_threads() == 0)
         hak_helper_look();
+    else if (hak_registry_threads() == 1 && atomic_compare_exchange_strong(&state, &asleep, LOOK))
+        hak_os_wake(&state, 1);
 }
 
 void hak_helper_in_process(void)
 {
     hak_store(&pid, hak_os_pid());
+    hak_os_note_thread();
+    /* Whoever gives back does it in the course of time; but addresses that are scarce are given up by each free. */
+    hak_store(&hak_purge_in_background, hak_os_address_limit() == SIZE_MAX);
 }
 
 void hak_helper_forked(void)
 {
     hak_helper_in_process();
     hak_store(&main_left, 0);
+    hak_store(&tid, 0);
     if (hak_load(&state) != REFUSED)
         hak_store(&state, NONE);
-    hak_store(&hak_purge_in_background, 0);
+    hak_caller_forked();
     hak_purge_settle(0);
 }

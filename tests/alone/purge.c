@@ -12,10 +12,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -102,15 +104,22 @@ static int tasks(int helpers, int *last)
     return count;
 }
 
-/* Where there can be no helper, those that free make the passes: a static program, or limited addresses. */
+static int is_library(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    (void)size;
+    (void)argument;
+    return info->dlpi_name[0] && !strstr(info->dlpi_name, "vdso");
+}
+
+/* There can be none in a static program, or with limited addresses. */
 static int helper_possible(void)
 {
     struct rlimit limit;
-    return getauxval(AT_BASE) && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY &&
+    return dl_iterate_phdr(is_library, NULL) && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY &&
            access("/proc/self/task", R_OK) == 0;
 }
 
-static int helper_wanted = 1; /* and does not call the allocator */
+static int calls_go_on; /* else nobody calls the allocator while something is waited for */
 
 /* Frees that are more than a push: those that pass by the question whether much is free. */
 static void free_a_little(void)
@@ -128,7 +137,7 @@ static int wait_until(int (*holds)(size_t), size_t argument)
         if (holds(argument))
             return 1;
         doze();
-        if (!helper_wanted)
+        if (calls_go_on)
             free_a_little();
     }
     return 0;
@@ -185,14 +194,26 @@ static size_t page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 /* Whether all but a twentieth and `constant` of what was there at the peak comes back.  That is for pages of 4 KiB: the
  * few blocks of a class that a heap keeps hold a larger one as well.  An emulator grows as it translates. */
-static void need_return(size_t before, size_t peak, size_t constant)
+static void need_return_when(int (*comes)(int (*)(size_t), size_t), size_t before, size_t peak, size_t constant)
 {
     size_t allowed = before + (peak - before) / 20 + constant + (OWNERS + 1) * CLASSES * (page_bytes() - 4 * TEST_KIB);
     if (test_emulated())
         allowed += 16 * TEST_MIB;
     if (!TEST_SANITIZER)
-        NEED(wait_until(resident_is, allowed), "%zu bytes resident; %zu at the peak and %zu before", resident_bytes(), peak,
+        NEED(comes(resident_is, allowed), "%zu bytes resident; %zu at the peak and %zu before", resident_bytes(), peak,
              before);
+}
+
+static int at_once(int (*holds)(size_t), size_t argument) { return holds(argument); }
+
+static void need_return(size_t before, size_t peak, size_t constant)
+{
+    need_return_when(wait_until, before, peak, constant);
+}
+
+static void need_return_at_once(size_t before, size_t peak, size_t constant)
+{
+    need_return_when(at_once, before, peak, constant);
 }
 
 static size_t resident_at_first(void)
@@ -242,8 +263,28 @@ static void freed_by_another(void)
     verify_heap();
 }
 
+static void *allocate_and_sleep(void *argument)
+{
+    atomic_int *ready = argument;
+    free(malloc(100));
+    atomic_store(ready, 1);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* From here on the process has another thread that has allocated. */
+static void have_another_thread(void)
+{
+    atomic_int ready = 0;
+    spawn(allocate_and_sleep, &ready);
+    while (!atomic_load(&ready))
+        doze();
+}
+
 static void freed_by_itself(void)
 {
+    have_another_thread();
     size_t before = resident_at_first(), end = fill(0, 64 * TEST_MIB, 16, 2000), peak = resident_bytes();
     release_all(0, end);
     need_return(before, peak, 3 * TEST_MIB);
@@ -252,6 +293,7 @@ static void freed_by_itself(void)
 
 static void large_and_huge(void)
 {
+    have_another_thread();
     size_t before = resident_at_first();
     size_t large = fill(0, 64 * TEST_MIB, 200 * TEST_KIB, TEST_MIB);
     size_t huge = fill(large, 64 * TEST_MIB, TEST_MIB + 1, 3 * TEST_MIB), peak = resident_bytes();
@@ -263,6 +305,7 @@ static void large_and_huge(void)
 /* What is kept of larger blocks by itself, which is less than is worth a thread. */
 static void behind_small(size_t bytes, size_t least, size_t most)
 {
+    have_another_thread();
     size_t before = resident_at_first();
     release_all(0, fill(0, 32 * TEST_MIB, 16, 2000));
     need_return(before, before + 32 * TEST_MIB, 3 * TEST_MIB);
@@ -311,6 +354,7 @@ static void skip_with_large_pages(void)
 static void holes(void)
 {
     skip_with_large_pages();
+    have_another_thread();
     size_t before = resident_at_first(), end = fill(0, 64 * TEST_MIB, 64, 512);
     punch_holes(end);
     size_t at_once = resident_bytes();
@@ -348,11 +392,55 @@ static void trim_in_slabs(void)
 static void unaided(void)
 {
     tune("purge_thread=no,purge_delay=20ms");
-    helper_wanted = 0;
+    calls_go_on = 1;
     size_t before = resident_at_first(), end = fill(0, 64 * TEST_MIB, 64, 512), peak = resident_bytes();
     release_all(0, end);
     need_return(before, peak, 3 * TEST_MIB);
     NEED(helpers_are(0), "a helper in spite of purge_thread=no");
+    verify_heap();
+}
+
+/* ---- one thread --------------------------------------------------------------------------------------------- */
+
+static void free_much(void);
+
+static void one_thread(void)
+{
+    int threads = tasks(0, NULL);
+    for (int i = 0; i < 3; i++)
+        free_much();
+    NEED(tasks(1, NULL) == 0 && tasks(0, NULL) == threads, "a program with one thread has %d", tasks(0, NULL));
+}
+
+/* Nobody calls the allocator after the last free. */
+static void at_once_small(void)
+{
+    size_t before = resident_at_first(), end = fill(0, 64 * TEST_MIB, 16, 2000), peak = resident_bytes();
+    release_all(0, end);
+    need_return_at_once(before, peak, 6 * TEST_MIB);
+    verify_heap();
+}
+
+static void at_once_large(void)
+{
+    size_t before = resident_at_first();
+    size_t large = fill(0, 64 * TEST_MIB, 200 * TEST_KIB, TEST_MIB);
+    size_t huge = fill(large, 64 * TEST_MIB, TEST_MIB + 1, 3 * TEST_MIB), peak = resident_bytes();
+    release_all(0, huge);
+    need_return_at_once(before, peak, 6 * TEST_MIB);
+    verify_heap();
+}
+
+static void at_once_holes(void)
+{
+    skip_with_large_pages();
+    size_t before = resident_at_first(), end = fill(0, 64 * TEST_MIB, 64, 512), peak = resident_bytes();
+    punch_holes(end);
+    if (!TEST_SANITIZER && !test_emulated())
+        NEED(resident_bytes() < peak - (peak - before) / 12, "%zu bytes resident; %zu at the peak and %zu before",
+             resident_bytes(), peak, before);
+    release_all(0, end);
+    need_return_at_once(before, peak, 8 * TEST_MIB);
     verify_heap();
 }
 
@@ -377,6 +465,12 @@ static void one_helper(void)
 {
     if (!helper_possible())
         skip_case("there can be no helper");
+#ifdef TAKE_ABORT
+    /* The address of abort() is then one in the program, if that is linked to a fixed place. */
+    signal(SIGUSR2, (void (*)(int))abort);
+    signal(SIGUSR2, SIG_DFL);
+#endif
+    have_another_thread();
     int threads = tasks(0, NULL), number = 0;
     for (int i = 0; i < 50; i++)
         release_all(0, fill(0, 4 * TEST_MIB, 16, 2000));
@@ -400,10 +494,36 @@ static void one_helper(void)
     NEED((blocked | unblockable) == UINT64_MAX, "it blocks the signals %016llx", (unsigned long long)blocked);
 }
 
+static void *allocate_and_wait(void *argument)
+{
+    free(malloc(100));
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    return argument;
+}
+
+static void helper_leaves_with_others(void)
+{
+    if (!helper_possible())
+        skip_case("there can be no helper");
+    tune("purge_delay=10ms");
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_t thread = spawn(allocate_and_wait, NULL);
+    pthread_barrier_wait(&barrier);
+    free_much();
+    need_helpers(1);
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, NULL);
+    need_helpers(0);
+    free_much();
+    NEED(helpers_are(0), "a helper in a program with one thread left");
+}
+
 static void helper_by_knob(void)
 {
     if (!helper_possible())
         skip_case("there can be no helper");
+    have_another_thread();
     tune("purge_thread=no");
     free_much();
     NEED(helpers_are(0), "a helper in spite of purge_thread=no");
@@ -422,6 +542,7 @@ static void delay_by_knob(void)
 {
     if (!helper_possible() || TEST_SANITIZER)
         skip_case("there can be no helper, or what is resident says nothing");
+    have_another_thread();
     tune("purge_delay=3600s");
     size_t before = resident_at_first(), end = fill(0, 64 * TEST_MIB, 500, 2000), peak = resident_bytes();
     release_all(0, end);
@@ -434,12 +555,65 @@ static void delay_by_knob(void)
     need_return(before, peak, 3 * TEST_MIB);
 }
 
+/* What a thread inherits from the one that makes it. */
+struct schedule {
+    cpu_set_t cpus;
+    int policy, nice;
+    long io, slack;
+};
+
+static struct schedule schedule_of(pid_t thread)
+{
+    struct schedule schedule = {.policy = sched_getscheduler(thread), .nice = getpriority(PRIO_PROCESS, (id_t)thread)};
+    char path[64], text[64];
+    sched_getaffinity(thread, sizeof schedule.cpus, &schedule.cpus);
+    schedule.io = syscall(SYS_ioprio_get, 1, thread);
+    snprintf(path, sizeof path, "/proc/%d/timerslack_ns", thread);
+    schedule.slack = atol(contents(path, text, sizeof text));
+    return schedule;
+}
+
+/* Whoever starts the helper, it is scheduled as the process was at first. */
+static void helper_as_process(void)
+{
+    if (!helper_possible() || TEST_SANITIZER || test_emulated())
+        skip_case("there can be no helper, or nothing can be said of it");
+    have_another_thread();
+    int number = 0, self = getpid();
+    struct schedule first = schedule_of(self);
+    struct sched_param real_time = {.sched_priority = 1}, none = {0};
+    cpu_set_t one;
+    size_t end = fill(0, 40 * TEST_MIB, 500, 2000);
+    int may_lower = setpriority(PRIO_PROCESS, 0, first.nice + 5) == 0 && setpriority(PRIO_PROCESS, 0, first.nice) == 0;
+    setpriority(PRIO_PROCESS, 0, first.nice + 5);
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
+        if (CPU_ISSET(cpu, &first.cpus))
+            CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 7);
+    prctl(PR_SET_TIMERSLACK, 12345678);
+    if (sched_setscheduler(0, SCHED_FIFO, &real_time))
+        sched_setscheduler(0, SCHED_BATCH, &none);
+    release_all(0, end);
+    sched_setscheduler(0, SCHED_OTHER, &none);
+    need_helpers(1);
+    tasks(1, &number);
+    struct schedule found = schedule_of(number);
+    NEED(found.policy == first.policy, "its policy is %d instead of %d", found.policy, first.policy);
+    NEED(!may_lower || found.nice == first.nice, "it is nice by %d instead of %d", found.nice, first.nice);
+    NEED(found.io == first.io, "its I/O priority is %ld instead of %ld", found.io, first.io);
+    NEED(found.slack == first.slack, "its timers' slack is %ld instead of %ld", found.slack, first.slack);
+    NEED(CPU_EQUAL(&found.cpus, &first.cpus), "it may run on %d processors instead of %d", CPU_COUNT(&found.cpus),
+         CPU_COUNT(&first.cpus));
+}
+
 static void own_user_namespace(void)
 {
     if (TEST_SANITIZER || test_emulated())
         skip_case("a sanitizer or an emulator has threads of its own");
-    for (int i = 0; i < 50; i++)
-        release_all(0, fill(0, 4 * TEST_MIB, 16, 2000));
+    for (int i = 0; i < 3; i++)
+        release_all(0, fill(0, 40 * TEST_MIB, 16, 2000));
     int result = unshare(CLONE_NEWUSER), error = errno;
     if (result && (error == EPERM || error == ENOSPC || error == ENOSYS))
         skip_case("user namespaces are not allowed");
@@ -463,6 +637,7 @@ static void child_of_helped(void)
     if (test_emulated())
         skip_case("the emulator may hang in the child of a process with threads");
     if (helper_possible()) {
+        have_another_thread();
         free_much();
         need_helpers(1);
     }
@@ -471,11 +646,14 @@ static void child_of_helped(void)
     if (child == 0) {
         alarm(test_patience(100));
         size_t before = resident_bytes(), end = fill(left, 64 * TEST_MIB, 500, 2000), peak = resident_bytes();
-        NEED(helpers_are(0), "a helper at once");
-        release_all(0, end);
-        need_return(before, peak, 3 * TEST_MIB);
-        if (helper_possible())
+        release_all(left, end);
+        need_return(before, peak, 6 * TEST_MIB);
+        NEED(helpers_are(0), "a helper in a child with one thread");
+        if (helper_possible()) {
+            have_another_thread();
+            free_much_from(left);
             need_helpers(1);
+        }
         verify_heap();
         _exit(atomic_load(&problems) != 0);
     }
@@ -487,8 +665,6 @@ static void *free_and_end(void *argument)
 {
     unsigned rest = (unsigned)(uintptr_t)argument;
     free_much_from(rest % 2 * (MOST / 2));
-    if (rest % 4 == 0 && helper_possible())
-        need_helpers(1);
     for (unsigned i = rest % 8; i; i--)
         sched_yield();
     return NULL;
@@ -515,6 +691,44 @@ static void keeps_nothing_alive(void)
             skip_case("a knob was refused");
         NEED(status == 0, "process %u did not end by itself: %d", i, status);
     }
+}
+
+static void need_no_helper(void)
+{
+    char name[17] = "";
+    prctl(PR_GET_NAME, name);
+    if (strcmp(name, "hakmem-purge") == 0)
+        _exit(2);
+}
+
+static void *outlive_main(void *argument)
+{
+    atomic_int *main_leaves = argument;
+    free_much();
+    while (!atomic_load(main_leaves))
+        doze();
+    for (int i = 0; i < 30; i++)
+        doze();
+    return NULL;
+}
+
+/* The process's last thread runs them, and the helper is none that outlives the main one. */
+static void exit_handlers(void)
+{
+    static atomic_int main_leaves;
+    if (!helper_possible() || TEST_SANITIZER)
+        skip_case("there can be no helper, or a sanitizer has threads of its own");
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(test_patience(60));
+        atexit(need_no_helper);
+        spawn(outlive_main, &main_leaves);
+        need_helpers(1);
+        atomic_store(&main_leaves, 1);
+        pthread_exit(NULL);
+    }
+    int status = wait_for(child);
+    NEED(status == 0, "exit handlers run in the helper, or nowhere: status %d", status);
 }
 
 /* ---- what comes back is as good as new ---------------------------------------------------------------------- */
@@ -569,6 +783,7 @@ static void *work(void *argument)
 static void passes_all_the_time(const char *settings)
 {
     tune(settings);
+    have_another_thread();
     free_much(); /* so that there is a helper */
     size_t left = fill(0, 8 * TEST_MIB, 16, 5000);
     pthread_t threads[WORKERS];
@@ -606,7 +821,6 @@ static void run_case(const char *what, void (*function)(void))
     pid_t child = fork();
     if (child == 0) {
         alarm(test_patience(100));
-        helper_wanted = helper_possible();
         function();
         _exit(atomic_load(&problems) != 0);
     }
@@ -617,11 +831,22 @@ static void run_case(const char *what, void (*function)(void))
         tap_ok(status == 0, "%s", what);
 }
 
-int main(void)
+/* With an argument, only whether there is a helper. */
+int main(int argc, char **argv)
 {
+    (void)argv;
     tap_watchdog(280);
     run_case("a program that frees little has no helper, one that frees much has one", one_helper);
-    run_case("a program that frees little can have a user namespace", own_user_namespace);
+    if (argc > 1)
+        return tap_end();
+    run_case("a program with one thread has one when it has freed much", one_thread);
+    run_case("and can have a user namespace", own_user_namespace);
+    run_case("what it frees comes back with the last free", at_once_small);
+    run_case("large and huge blocks, too", at_once_large);
+    run_case("and pages in slabs that are in use", at_once_holes);
+    run_case("the helper leaves when one thread is left", helper_leaves_with_others);
+    run_case("the helper is scheduled as the process was at its start", helper_as_process);
+    run_case("exit handlers do not run in the helper", exit_handlers);
     run_case("what another thread freed comes back while its owners sleep", freed_by_another);
     run_case("what a thread freed itself comes back while it sleeps", freed_by_itself);
     run_case("large and huge blocks come back", large_and_huge);
