@@ -35,8 +35,8 @@ static bool addresses_are_scarce;
 
 static struct hak_runs runs = {.epoch = HAK_EPOCH_FIRST};
 /* Given up, addresses and all: skew heaps, linked through `next` and `right`.  The lowest comes back first, so that
- * neighbours join.  Those that were refused wait until the others are through. */
-static struct hak_super *unmapped, *refused;
+ * neighbours join.  Where something else is by now, they wait until the others are through. */
+static struct hak_super *unmapped, *occupied;
 static size_t broken;              /* superslabs that were told to do without huge pages by themselves */
 static struct hak_super_counts counts;
 
@@ -229,17 +229,19 @@ static bool remap_one(void)
     for (unsigned tries = REMAP_TRIES; unmapped && tries--;) {
         struct hak_super *super = unmapped_lowest();
         hak_unlock(&hak_super_lock);
-        bool mapped = hak_window_remap(super);
+        enum hak_os_claim got = hak_window_remap(super);
         hak_lock(&hak_super_lock);
-        if (mapped) {
+        if (got == HAK_OS_CLAIMED) {
             add_supers(super, 1);
             return true;
         }
-        unmapped_add(&refused, super);
+        unmapped_add(got == HAK_OS_OCCUPIED ? &occupied : &unmapped, super);
+        if (got == HAK_OS_NO_MEMORY)
+            return false;
     }
     if (!unmapped) {
-        unmapped = refused;
-        refused = NULL;
+        unmapped = occupied;
+        occupied = NULL;
     }
     return false;
 }
@@ -637,8 +639,8 @@ size_t hak_super_unmap(size_t keep)
         unmapped_add(&unmapped, super);
         given += HAK_SUPER;
     }
-    unmapped = unmapped_merge(unmapped, refused);
-    refused = NULL;
+    unmapped = unmapped_merge(unmapped, occupied);
+    occupied = NULL;
     hak_unlock(&hak_super_lock);
     return given;
 }

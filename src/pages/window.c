@@ -231,12 +231,13 @@ bool hak_window_unmap(struct hak_super *super)
     return true;
 }
 
-bool hak_window_remap(struct hak_super *super)
+enum hak_os_claim hak_window_remap(struct hak_super *super)
 {
-    if (hak_os_map_at(super->base, HAK_SUPER) != HAK_OS_CLAIMED)
-        return false;
+    enum hak_os_claim got = hak_os_map_at(super->base, HAK_SUPER);
+    if (got != HAK_OS_CLAIMED)
+        return got;
     set_clean(super);
     hak_fetch_add(&supers_mapped, 1);
     ask_for_huge_pages(super, 1);
-    return true;
+    return got;
 }

@@ -20,6 +20,7 @@
 #include "base/base.h"
 #include "base/sizeclass.h"
 #include "os/lock.h"
+#include "os/os.h"
 
 /* A maximal run of free units that all hold memory, or all hold none: runs.c keeps it in the state of its first unit.
  * The last unit knows the length, too, so that a neighbour finds the first. */
@@ -161,8 +162,8 @@ bool hak_window_wants_huge(void);
 /* Gives up a superslab of which no unit is free or in use, address space and all; it is the caller's to remember.
  * False if the kernel would not. */
 bool hak_window_unmap(struct hak_super *super);
-/* Maps it again, all units clean and none free.  False if there is no memory, or something else is there now. */
-bool hak_window_remap(struct hak_super *super);
+/* Maps it again, all units clean and none free. */
+enum hak_os_claim hak_window_remap(struct hak_super *super);
 #pragma GCC visibility pop
 
 HAK_INLINE bool hak_window_has(const struct hak_window *window, const void *p)
