@@ -4,9 +4,11 @@
  * thread and many, while they wait, run and after they have exited, in a fork's child; and the walk visits what is
  * live.
  */
+#define _GNU_SOURCE /* sched_setaffinity */
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -397,6 +399,45 @@ static int count_visit(void *count, void *block, size_t size, int class)
     return 0;
 }
 
+/* A program that was bound to one processor when it started, and is not any more, has a heap for each. */
+static pthread_barrier_t meet;
+
+static void *take_a_heap(void *unused)
+{
+    hakmem_free(hakmem_malloc(100));
+    pthread_barrier_wait(&meet);
+    pthread_barrier_wait(&meet);
+    return unused;
+}
+
+static size_t heaps_with_another_thread(pthread_t *thread)
+{
+    ck_assert_int_eq(pthread_create(thread, NULL, take_a_heap, NULL), 0);
+    pthread_barrier_wait(&meet);
+    return snapshot().heaps;
+}
+
+START_TEST(test_heaps_follow_affinity)
+{
+    cpu_set_t all, one;
+    pthread_t threads[2];
+    CPU_ZERO(&one);
+    ck_assert_int_eq(sched_getaffinity(0, sizeof all, &all), 0);
+    for (int cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
+        if (CPU_ISSET(cpu, &all))
+            CPU_SET(cpu, &one);
+    if (CPU_COUNT(&all) < 2 || sched_setaffinity(0, sizeof one, &one))
+        return;
+    hakmem_free(hakmem_malloc(100));
+    pthread_barrier_init(&meet, NULL, 2);
+    EQUAL(heaps_with_another_thread(&threads[0]), 2);
+    sched_setaffinity(0, sizeof all, &all);
+    pthread_barrier_wait(&meet);
+    pthread_join(threads[0], NULL);
+    EQUAL(hak_os_cpus() < 2 || heaps_with_another_thread(&threads[1]) == 3, 1);
+}
+END_TEST
+
 /* Nothing is allocated: neither from libhakmem, nor from libc, nor for the library's own structures. */
 START_TEST(test_no_allocation)
 {
@@ -659,6 +700,7 @@ int main(void)
     tcase_add_test(tcase, test_outbox);
     tcase_add_test(tcase, test_running_threads);
     tcase_add_test(tcase, test_memory);
+    tcase_add_test(tcase, test_heaps_follow_affinity);
     tcase_add_test(tcase, test_no_allocation);
     tcase_add_test(tcase, test_sizes);
     tcase_add_test(tcase, test_errno_is_kept);

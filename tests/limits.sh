@@ -47,6 +47,30 @@ HAKMEM_TEST_SHORT=1 limited_run "destructors of threads under ulimit -v 256 MiB"
 limited_run "python3 or perl under ulimit -v 256 MiB" -v 262144 sh -c \
     'if command -v perl >/dev/null; then perl -e "\$h{\$_} = \"x\" x \$_ for 1 .. 2000; print scalar(keys %h), \"\\n\""; fi'
 
+# A quota of processor time: a control group of version 2 allows one processor, and so threads share one heap, beside
+# the one of those that exit.
+if grep -q '^0::' /proc/self/cgroup && unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup' 2>/dev/null; then
+    cat >"$scratch/quota" <<END
+mount -t tmpfs none /sys/fs/cgroup && echo "\$1" >/sys/fs/cgroup/cpu.max && shift &&
+    HAKMEM_TUNE=stats_at_exit=text LD_PRELOAD='$library' exec "\$@"
+END
+    heaps_at_quota()
+    {
+        limited 100 env HAKMEM_TEST_SHORT=1 unshare -m sh "$scratch/quota" "$1" "$scratch/lifetime" 2>&1 |
+            awk '$1 == "heaps" { if ($2 > most) most = $2 } END { print most + 0 }'
+    }
+    one=$(heaps_at_quota '50000 100000')
+    all=$(heaps_at_quota 'max 100000')
+    if [ "$all" -le 2 ]; then
+        skip "threads share a heap where time for one processor is allowed" "it has one processor, or no threads"
+    else
+        [ "$one" -eq 2 ]
+        ok $? "threads share a heap where time for one processor is allowed: $one heaps, $all without a quota"
+    fi
+else
+    skip "threads share a heap where time for one processor is allowed" "no right to set a quota"
+fi
+
 # Without /proc: in a mount namespace of our own, where it is hidden.
 if unshare -m true 2>/dev/null && unshare -m sh -c 'mount -t tmpfs none /proc' 2>/dev/null; then
     cat >"$scratch/noproc" <<END

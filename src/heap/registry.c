@@ -40,7 +40,7 @@ _Static_assert(HAK_ENTRY_OWNER(HAK_ENTRY(HEAPS_MAX, 0)) == HEAPS_MAX, "a page ma
 
 static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
 static _Atomic uint32_t heap_count;
-static uint32_t cpus;
+static uint32_t cpus = 1; /* read when a thread would have to share a heap */
 /* Heaps but the commons, by how many threads they have; the last list is of all that have THREADS_TOLD or more.  Each is
  * a ring, of which this is the one to be taken next. */
 #define THREADS_TOLD 63u
@@ -129,10 +129,15 @@ static struct hak_heap *create_heap(void)
     return heap;
 }
 
-/* For the processors there are, and the commons. */
+/* For the processors that may be used, and the commons. */
 static uint32_t heaps_wanted(void)
 {
     return (uint32_t)HAK_MIN(cpus * hak_knob_value(heaps_per_cpu), HEAPS_MAX - 1) + 1;
+}
+
+static bool must_share(void)
+{
+    return !(threads_present & 1) && hak_load(&heap_count) >= heaps_wanted();
 }
 
 /* One without threads, a new one, or the one with the fewest. */
@@ -215,7 +220,6 @@ static void remove_thread(struct hak_heap *heap)
 bool hak_registry_start(void)
 {
     hak_lock(&hak_registry_lock);
-    cpus = hak_os_cpus();
     if (!hak_orphan_heap)
         hak_orphan_heap = create_heap();
     hak_unlock(&hak_registry_lock);
@@ -342,6 +346,12 @@ struct hak_tcache *hak_registry_acquire(void)
         hak_unlock(&hak_registry_lock);
         reclaim();
         hak_lock(&hak_registry_lock);
+    }
+    if (must_share()) {
+        hak_unlock(&hak_registry_lock);
+        unsigned now = hak_os_cpus();
+        hak_lock(&hak_registry_lock);
+        cpus = now;
     }
     struct hak_heap *heap = choose_heap();
     thread = heap ? free_cache() : NULL;

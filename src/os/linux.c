@@ -277,6 +277,7 @@ bool hak_os_privileged(void)
 
 #define CGROUP_FILE 4096
 #define CGROUP_PATH 1024
+#define QUOTA_MS 100u /* a quota of processor time may change while the program runs */
 
 /* The file's beginning, ended by a NUL; false if it cannot be read. */
 static bool read_file(const char *path, char *text, size_t size)
@@ -294,23 +295,43 @@ static bool read_file(const char *path, char *text, size_t size)
     return length > 0;
 }
 
+/* The number that begins here, SIZE_MAX if there is none or it is too large; moves behind it. */
+static size_t number_at(const char **text)
+{
+    size_t number = 0;
+    bool fits = **text >= '0' && **text <= '9';
+    for (; **text >= '0' && **text <= '9'; ++*text)
+        fits = fits && !__builtin_mul_overflow(number, (size_t)10, &number) &&
+               !__builtin_add_overflow(number, (size_t)(**text - '0'), &number);
+    return fits ? number : SIZE_MAX;
+}
+
 /* A file that holds a number, or "max". */
 static size_t number_in(const char *path)
 {
     char text[32];
-    size_t number = 0;
-    if (!read_file(path, text, sizeof text) || text[0] < '0' || text[0] > '9')
+    const char *at = text;
+    return read_file(path, text, sizeof text) ? number_at(&at) : SIZE_MAX;
+}
+
+/* "200000 100000": of each so many microseconds so many of a processor's time, as processors rounded up; or
+ * "max 100000". */
+static size_t processors_in(const char *path)
+{
+    char text[64];
+    const char *at = text;
+    if (!read_file(path, text, sizeof text))
         return SIZE_MAX;
-    for (const char *digit = text; *digit >= '0' && *digit <= '9'; digit++)
-        if (__builtin_mul_overflow(number, (size_t)10, &number) ||
-            __builtin_add_overflow(number, (size_t)(*digit - '0'), &number))
-            return SIZE_MAX;
-    return number;
+    size_t quota = number_at(&at);
+    at += *at == ' ';
+    size_t period = number_at(&at);
+    return period && period < SIZE_MAX - quota ? (quota + period - 1) / period : SIZE_MAX;
 }
 
 /* The least of the limits of a group and those it is in: root + group, without its last part, without the last two, ...
  * + file.  Within a namespace of control groups the first is not there, and the root has the limit. */
-static size_t group_limit(const char *root, const char *group, size_t length, const char *file)
+static size_t group_limit(size_t (*limit_in)(const char *path), const char *root, const char *group, size_t length,
+                          const char *file)
 {
     size_t least = SIZE_MAX, root_length = strlen(root), file_length = strlen(file);
     char path[CGROUP_PATH];
@@ -321,7 +342,7 @@ static size_t group_limit(const char *root, const char *group, size_t length, co
             memcpy(path, root, root_length);
             memcpy(path + root_length, group, length);
             memcpy(path + root_length + length, file, file_length + 1);
-            least = HAK_MIN(least, number_in(path));
+            least = HAK_MIN(least, limit_in(path));
         }
         if (length == 0)
             return least;
@@ -330,8 +351,9 @@ static size_t group_limit(const char *root, const char *group, size_t length, co
     }
 }
 
-/* Lines of /proc/self/cgroup: "0::/group" of version 2, "9:memory:/group" of version 1. */
-static size_t groups_limit(void)
+/* Lines of /proc/self/cgroup: "0::/group" of version 2, "9:memory:/group" of version 1.  Calls limit_of() with each
+ * line's controllers and group; the least limit. */
+static size_t groups_limit(size_t (*limit_of)(const char *names, size_t names_length, const char *group, size_t length))
 {
     char text[CGROUP_FILE];
     size_t least = SIZE_MAX;
@@ -341,16 +363,26 @@ static size_t groups_limit(void)
         end = strchrnul(line, '\n');
         char *controllers = memchr(line, ':', (size_t)(end - line));
         char *group = controllers ? memchr(controllers + 1, ':', (size_t)(end - controllers - 1)) : NULL;
-        if (!group)
-            continue;
-        size_t names = (size_t)(group - controllers - 1), length = (size_t)(end - group - 1);
-        if (names == 0)
-            least = HAK_MIN(least, group_limit("/sys/fs/cgroup", group + 1, length, "/memory.max"));
-        else if (memmem(controllers + 1, names, "memory", 6))
-            least = HAK_MIN(least,
-                            group_limit("/sys/fs/cgroup/memory", group + 1, length, "/memory.limit_in_bytes"));
+        if (group)
+            least = HAK_MIN(least, limit_of(controllers + 1, (size_t)(group - controllers - 1), group + 1,
+                                            (size_t)(end - group - 1)));
     }
     return least;
+}
+
+static size_t memory_of(const char *names, size_t names_length, const char *group, size_t length)
+{
+    if (names_length == 0)
+        return group_limit(number_in, "/sys/fs/cgroup", group, length, "/memory.max");
+    if (memmem(names, names_length, "memory", 6))
+        return group_limit(number_in, "/sys/fs/cgroup/memory", group, length, "/memory.limit_in_bytes");
+    return SIZE_MAX;
+}
+
+static size_t processors_of(const char *names, size_t names_length, const char *group, size_t length)
+{
+    (void)names;
+    return names_length == 0 ? group_limit(processors_in, "/sys/fs/cgroup", group, length, "/cpu.max") : SIZE_MAX;
 }
 
 size_t hak_os_memory_limit(void)
@@ -359,25 +391,49 @@ size_t hak_os_memory_limit(void)
     size_t memory = SIZE_MAX;
     if (!failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)))
         memory = (size_t)info.totalram * info.mem_unit;
-    return HAK_MIN(memory, groups_limit());
+    return HAK_MIN(memory, groups_limit(memory_of));
 }
 
-/* 8192 processors.  Returns the bytes that the kernel wrote. */
+/* 8192 processors: those that the thread may run on.  Returns the bytes that the kernel wrote. */
 #define CPU_WORDS 128
-static long affinity(uint64_t mask[CPU_WORDS])
+static long affinity(uint32_t thread, uint64_t mask[CPU_WORDS])
 {
-    long size = call(SYS_sched_getaffinity, 0, CPU_WORDS * sizeof *mask, (long)mask, 0, 0, 0);
+    long size = call(SYS_sched_getaffinity, thread, CPU_WORDS * sizeof *mask, (long)mask, 0, 0, 0);
     return failed(size) ? 0 : size;
+}
+
+/* The processors that the thread, or the process's first one, may run on, or could when this was called
+ * before.  Threads of a pool are often bound to one processor each, and programs started by a process that is. */
+static unsigned cpus_allowed(void)
+{
+    static _Atomic uint64_t seen[CPU_WORDS];
+    uint64_t mask[CPU_WORDS] = {0}, of_first[CPU_WORDS] = {0};
+    unsigned cpus = 0;
+    affinity(0, mask);
+    affinity(hak_os_pid(), of_first);
+    for (unsigned i = 0; i < CPU_WORDS; i++) {
+        mask[i] |= of_first[i];
+        if (mask[i] & ~hak_load(&seen[i]))
+            atomic_fetch_or(&seen[i], mask[i]);
+        cpus += (unsigned)__builtin_popcountl(hak_load(&seen[i]));
+    }
+    return HAK_MAX(cpus, 1);
+}
+
+/* The files are read again now and then. */
+static size_t cpus_paid_for(void)
+{
+    static _Atomic uint64_t next;
+    static _Atomic size_t quota = SIZE_MAX;
+    uint64_t now = hak_os_milliseconds(), due = hak_load(&next);
+    if (now >= due && atomic_compare_exchange_strong(&next, &due, now + QUOTA_MS))
+        hak_store(&quota, HAK_MAX(groups_limit(processors_of), 1));
+    return hak_load(&quota);
 }
 
 unsigned hak_os_cpus(void)
 {
-    uint64_t mask[CPU_WORDS] = {0};
-    unsigned cpus = 0;
-    affinity(mask);
-    for (unsigned i = 0; i < CPU_WORDS; i++)
-        cpus += (unsigned)__builtin_popcountl(mask[i]);
-    return HAK_MAX(cpus, 1);
+    return (unsigned)HAK_MIN(cpus_allowed(), cpus_paid_for());
 }
 
 const char *hak_os_program(void)
@@ -396,7 +452,7 @@ static struct {
 
 void hak_os_note_thread(void)
 {
-    at_start.mask_size = affinity(at_start.mask);
+    at_start.mask_size = affinity(0, at_start.mask);
     at_start.policy = call(SYS_sched_getscheduler, 0, 0, 0, 0, 0, 0);
     at_start.priority = call(SYS_getpriority, PRIO_PROCESS, 0, 0, 0, 0, 0);
     at_start.io_priority = call(SYS_ioprio_get, PRIORITY_OF_THREAD, 0, 0, 0, 0, 0);

@@ -63,7 +63,8 @@ bool hak_os_privileged(void);
 /* The bytes of memory that the kernel lets the process have: the least of its control groups' limits (version 1 or 2)
  * and the machine's memory. */
 size_t hak_os_memory_limit(void);
-/* How many processors this process may run on. */
+/* How many processors this process may run on, as far as it has been seen, or less if its control groups (version 2)
+ * have a quota of time for fewer. */
 unsigned hak_os_cpus(void);
 
 /* The name by which the program was called, without its folder; "?" as long as the C library does not know it. */
