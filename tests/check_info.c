@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "pages/large.h"
+#include "pages/meta.h"
 #include "pages/superslab.h"
+#include "pages/window.h"
 #include "stats/verify.h"
 #include "suite.h"
 
@@ -317,6 +319,32 @@ START_TEST(test_mallopt)
 }
 END_TEST
 
+static size_t distance(const void *a, const void *b)
+{
+    return (uintptr_t)a > (uintptr_t)b ? (uintptr_t)a - (uintptr_t)b : (uintptr_t)b - (uintptr_t)a;
+}
+
+/* Whoever writes beyond a block meets nothing that libhakmem believes in. */
+START_TEST(test_own_structures_lie_apart)
+{
+    enum { APART = 1 << 30, HUGE_BLOCKS = 16 };
+    const void *own[3 * HUGE_BLOCKS];
+    unsigned count = 0;
+    for (size_t i = 0; i < HUGE_BLOCKS; i++) {
+        NEED(blocks[i] = hakmem_malloc(80000000 + i), "malloc");
+        own[count++] = hak_window_first.map;
+        NEED(own[count++] = hak_meta_alloc(300000), "pages for metadata");
+        NEED(own[count++] = hak_meta_alloc(100), "a piece of metadata");
+    }
+    blocks[HUGE_BLOCKS] = hakmem_malloc(100);
+    for (size_t i = 0; i <= HUGE_BLOCKS; i++)
+        for (unsigned k = 0; k < count; k++)
+            NEED(distance(blocks[i], own[k]) > APART, "a block at %p, and libhakmem's own at %p", blocks[i], own[k]);
+    NEED(distance(&count, own[0]) > APART && distance(blocks, own[0]) > APART, "the program's variables are near");
+    empty(HUGE_BLOCKS + 1);
+}
+END_TEST
+
 int main(void)
 {
     int number_of_kinds = (int)TEST_COUNT(kinds);
@@ -340,6 +368,7 @@ int main(void)
     if (!TEST_SANITIZER) {
         tcase_add_loop_test(tcase, test_trim_gives_back, 0, number_of_kinds);
         tcase_add_test(tcase, test_trim_reaches_sleeping_threads);
+        tcase_add_test(tcase, test_own_structures_lie_apart);
     }
     return suite_run(suite);
 }

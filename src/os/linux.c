@@ -21,7 +21,9 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -117,11 +119,14 @@ static long map(void *at, size_t size, int protection, int flags)
     return call(SYS_mmap, (long)at, (long)size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 }
 
+static void places_start(void);
+
 void hak_os_start(void)
 {
     hak_os_page = getauxval(AT_PAGESZ);
     if (hak_os_page == 0)
         hak_os_page = 4096;
+    places_start();
 }
 
 void *hak_os_map(size_t size)
@@ -154,10 +159,79 @@ void *hak_os_reserve(size_t size)
     return failed(at) ? NULL : (void *)at;
 }
 
+/* ---- places ---- */
+
+/*
+ * The middle of the lower half of a 47-bit address space is empty by every custom of Linux: programs and their brk
+ * sit low or near the top, mappings and stacks at the top.  What the allocator maps for itself goes between 8 and 16
+ * TiB, far from all that a program writes to; the first window begins between 16 and 32 TiB.  Kernels with fewer
+ * address bits refuse such places, and everything goes then where they like.
+ */
+#define OWN_PLACES ((uintptr_t)8 << 40)
+#define WINDOW_PLACES ((uintptr_t)16 << 40)
+#define PLACE_BITS 23 /* of 2 MiB each: 16 TiB */
+#define OWN_TRIES 8u
+
+static uint64_t place_bits;        /* differ from run to run */
+static _Atomic uintptr_t own_next; /* 0: wherever the kernel likes */
+
+/* For kernels without the system call: nothing of what the C library makes its secrets of can be told from the bits. */
+static uint64_t bits_of_addresses(void)
+{
+    uint64_t bits = (uintptr_t)&bits >> 4 ^ (uintptr_t)hak_os_start >> 12 << 32 ^ hak_os_milliseconds() << 20;
+    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9; /* Steele, Lea, Flood: SplitMix */
+    return (bits ^ bits >> 27) * 0x94d049bb133111eb >> 8;
+}
+
+static void places_start(void)
+{
+    long persona = call(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0);
+    place_bits = 0;
+    /* Debuggers and setarch -R want each run to be as the last one. */
+    if ((failed(persona) || !(persona & ADDR_NO_RANDOMIZE)) &&
+        call(SYS_getrandom, (long)&place_bits, sizeof place_bits, GRND_NONBLOCK, 0, 0, 0) != sizeof place_bits)
+        place_bits = bits_of_addresses();
+    if (!SANITIZED)
+        hak_store(&own_next, OWN_PLACES + (place_bits >> (64 - PLACE_BITS + 1) << 21));
+}
+
+uintptr_t hak_os_window_hint(unsigned attempt)
+{
+    const uint64_t places = (uint64_t)1 << PLACE_BITS;
+    if (SANITIZED || attempt >= 4)
+        return 0;
+    return WINDOW_PLACES + (place_bits + attempt * places / 4) % places * ((uintptr_t)2 << 20);
+}
+
+static void *map_own(size_t size, int protection, int flags)
+{
+    long at;
+    size = hak_round_up(size, hak_os_page);
+    for (unsigned tries = 0; hak_load(&own_next) && tries < OWN_TRIES; tries++) {
+        uintptr_t place = hak_fetch_add(&own_next, size);
+        at = map((void *)place, size, protection, flags | MAP_FIXED_NOREPLACE);
+        if (at == (long)place)
+            return (void *)at;
+        if (!failed(at)) /* kernels before 4.17 take the address for a hint */
+            hak_os_release((void *)at, size);
+        else if (at != -EEXIST)
+            break;
+    }
+    at = map(NULL, size, protection, flags);
+    return failed(at) ? NULL : (void *)at;
+}
+
+void *hak_os_map_own(size_t size)
+{
+    void *at = map_own(size, PROT_READ | PROT_WRITE, 0);
+    if (at)
+        count_mapped(hak_round_up(size, hak_os_page));
+    return at;
+}
+
 void *hak_os_map_readable(size_t size)
 {
-    long at = map(NULL, hak_round_up(size, hak_os_page), PROT_READ, MAP_NORESERVE);
-    return failed(at) ? NULL : (void *)at;
+    return map_own(size, PROT_READ, MAP_NORESERVE);
 }
 
 bool hak_os_commit(void *at, size_t size)
@@ -210,23 +284,6 @@ void hak_os_want_huge(void *at, size_t size, bool wanted)
     int advice = wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
     if (!failed(call(SYS_madvise, (long)at, (long)size, advice, 0, 0, 0)) && wanted)
         hak_fetch_add(&hak_os_counts.want_huge, size);
-}
-
-/*
- * The middle of the lower half of a 47-bit address space is empty by every custom of Linux: programs and their brk
- * sit low or near the top, mappings and stacks at the top.  Kernels with fewer address bits refuse the hint, and a
- * window is then reserved wherever there is room.
- */
-uintptr_t hak_os_window_hint(unsigned attempt)
-{
-    const char *random = (const char *)getauxval(AT_RANDOM); /* 16 bytes */
-    uint64_t bits = 0;
-    if (random)
-        memcpy(&bits, random + 8, sizeof bits);
-    if (SANITIZED || attempt >= 4)
-        return 0;
-    bits = (bits >> (attempt * 12)) & 0x3ff;
-    return ((uintptr_t)16 << 40) + ((uintptr_t)bits << 34); /* 16 TiB to 32 TiB, in steps of 16 GiB */
 }
 
 size_t hak_os_address_limit(void)

@@ -37,7 +37,7 @@ static void *cut(size_t size)
 {
     size_t skip = -(uintptr_t)block & (HAK_MIN(size, HAK_LINE) - 1);
     if (!block || skip + size > block_left) {
-        char *fresh = hak_os_map(BLOCK_SIZE);
+        char *fresh = hak_os_map_own(BLOCK_SIZE);
         if (!fresh)
             return NULL;
         hak_fetch_add(&hak_meta_held, BLOCK_SIZE);
@@ -56,7 +56,7 @@ void *hak_meta_alloc(size_t size)
 {
     unsigned log2 = log2_of(size);
     if (log2 > LARGEST_LOG2) {
-        void *pages = hak_os_map(size);
+        void *pages = hak_os_map_own(size);
         if (pages) {
             hak_fetch_add(&hak_meta_held, hak_round_up(size, hak_os_page));
             hak_limit_add(hak_round_up(size, hak_os_page));
