@@ -11,11 +11,17 @@
 #include <stdatomic.h>
 
 #include "base/base.h"
+#include "base/delay.h"
 
 #define hak_load(p) atomic_load_explicit((p), memory_order_relaxed)
 #define hak_store(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define hak_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
-#define hak_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
+#define hak_store_release(p, v) \
+    ({                                                              \
+        HAK_DELAY();                                                \
+        atomic_store_explicit((p), (v), memory_order_release);      \
+        HAK_DELAY();                                                \
+    })
 /* What was there before.  A thread that is alone is spared the atomic operation. */
 #define hak_fetch_add(p, v) hak_change(p, v, +, atomic_fetch_add_explicit)
 #define hak_fetch_sub(p, v) hak_change(p, v, -, atomic_fetch_sub_explicit)

@@ -35,6 +35,7 @@ struct hak_tls {
     /* Debug builds: the locks held, by rank. */
     uint8_t ranks_held[16];
     uint32_t ranks;
+    uint32_t delays; /* the state of delay.c */
 };
 
 #pragma GCC visibility push(hidden)

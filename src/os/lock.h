@@ -76,8 +76,10 @@ HAK_INLINE void hak_lock(struct hak_lock *lock)
 {
     if (HAK_DEBUG)
         hak_rank_taken(lock, true);
+    HAK_DELAY();
     if (HAK_UNLIKELY(!hak_lock_take(lock)))
         hak_lock_wait(lock);
+    HAK_DELAY();
 }
 
 HAK_INLINE void hak_unlock(struct hak_lock *lock)

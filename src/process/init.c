@@ -14,6 +14,7 @@
 #include "knobs/knobs.h"
 #include "stats/stats.h"
 #include "pages/superslab.h"
+#include "base/delay.h"
 #include "base/tls.h"
 #include "pages/window.h"
 
@@ -30,6 +31,8 @@ static void read_settings(char **environment)
 static bool start(void)
 {
     hak_os_start();
+    if (HAK_DEBUG)
+        hak_delay_start();
     hak_helper_in_process();
     read_settings(environ);
     hak_super_start();
