@@ -150,6 +150,16 @@ START_TEST(test_touch)
 }
 END_TEST
 
+START_TEST(test_other_size)
+{
+    hak_store(&hak_os_huge_page_is, (size_t)32 << 20);
+    grow(GROWN);
+    grow(MORE);
+    NEED(hak_load(&hak_os_counts.want_huge) == 0, "huge pages of 32 MiB were asked for");
+    hak_verify();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("thp");
@@ -161,6 +171,7 @@ int main(void)
     if (!HAK_MINIMAL) /* there are no other settings */
         tcase_add_test(tcase, test_always);
     tcase_add_test(tcase, test_timed);
+    tcase_add_test(tcase, test_other_size);
     tcase_add_test(tcase, test_touch);
     return suite_run(suite);
 }

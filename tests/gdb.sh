@@ -54,7 +54,7 @@ set pagination off
 set width 0
 set startup-with-shell off
 set environment LD_PRELOAD=$library
-set environment HAKMEM_TUNE=huge_cache=128m
+set environment HAKMEM_TUNE=huge_cache=128m,purge_delay=20s
 break stop
 run
 source $top_srcdir/gdb/libhakmem-gdb.py

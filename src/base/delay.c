@@ -16,8 +16,8 @@
 
 #include "base/tls.h"
 
-#define YIELDS 16u        /* of so many points one lets others go first, */
-#define SLEEPS 1024u      /* and one sleeps, */
+#define YIELDS 64u        /* of so many points one lets others go first, */
+#define SLEEPS 4096u      /* and one sleeps, */
 #define SLEEP_NS 100000u  /* for less than this */
 
 static _Atomic uint32_t seed; /* 0: no delays */

@@ -52,6 +52,7 @@ _Atomic long hak_os_fail_after = -1;
 _Atomic int hak_os_fail_once;
 _Atomic int hak_os_fail_unmap;
 _Atomic uint64_t hak_os_touch_takes;
+_Atomic size_t hak_os_huge_page_is;
 _Atomic uint64_t hak_os_time_is;
 
 static enum hak_os_kind kind_of(long number)
@@ -146,10 +147,9 @@ enum hak_os_claim hak_os_map_at(void *at, size_t size)
         count_mapped(size);
         return HAK_OS_CLAIMED;
     }
-    if (got == -ENOMEM)
-        return HAK_OS_NO_MEMORY;
-    if (!failed(got)) /* kernels before 4.17 take the address for a hint */
-        hak_os_release((void *)got, size);
+    if (failed(got)) /* EAGAIN: no more may be locked */
+        return got == -EEXIST ? HAK_OS_OCCUPIED : HAK_OS_NO_MEMORY;
+    hak_os_release((void *)got, size); /* kernels before 4.17 take the address for a hint */
     return HAK_OS_OCCUPIED;
 }
 
@@ -369,6 +369,19 @@ static size_t number_in(const char *path)
     char text[32];
     const char *at = text;
     return read_file(path, text, sizeof text) ? number_at(&at) : SIZE_MAX;
+}
+
+size_t hak_os_huge_page(void)
+{
+    static _Atomic size_t known;
+    size_t size = HAK_UNLIKELY(hak_load(&hak_os_huge_page_is)) ? hak_load(&hak_os_huge_page_is) : hak_load(&known);
+    if (HAK_LIKELY(size))
+        return size;
+    size = number_in("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+    if (size == SIZE_MAX || size == 0)
+        size = HAK_SUPER;
+    hak_store(&known, size);
+    return size;
 }
 
 /* "200000 100000": of each so many microseconds so many of a processor's time, as processors rounded up; or
@@ -604,7 +617,8 @@ struct range {
     uintptr_t start, end;
 };
 
-extern void *__tls_get_addr(void *); /* the dynamic loader's, which programs call and do not mention */
+/* The dynamic loader's, which programs call and do not mention; static ones have none. */
+extern void *__tls_get_addr(void *) __attribute__((weak));
 
 static struct range libc_ranges[4]; /* libc, libpthread where it is another object, the dynamic loader, this library */
 static _Atomic uint32_t libc_known;

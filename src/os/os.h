@@ -46,6 +46,8 @@ void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move);
 bool hak_os_purge(void *at, size_t size);
 /* Asks for huge pages in the range, or for none. */
 void hak_os_want_huge(void *at, size_t size, bool wanted);
+/* The bytes of a huge page, which is read once; 2 MiB if the kernel does not tell. */
+size_t hak_os_huge_page(void);
 /* Writes a zero where one is, so that there is memory; returns how much of a processor's time that took, in
  * nanoseconds. */
 uint64_t hak_os_touch(char *at);
@@ -134,6 +136,8 @@ extern _Atomic int hak_os_fail_once;
 extern _Atomic int hak_os_fail_unmap;
 /* And hak_os_touch() says that it took so long, if this is not 0. */
 extern _Atomic uint64_t hak_os_touch_takes;
+/* And hak_os_huge_page() returns this, if it is not 0. */
+extern _Atomic size_t hak_os_huge_page_is;
 /* And hak_os_milliseconds() returns this, if it is not 0. */
 extern _Atomic uint64_t hak_os_time_is;
 

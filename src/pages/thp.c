@@ -27,11 +27,17 @@ static _Atomic uint64_t again_at; /* hak_os_milliseconds(), or 0 */
 static _Atomic bool dear_last;    /* the last one that was timed was dear */
 static _Atomic unsigned large;    /* how many large blocks came first in their superslabs */
 
+/* Larger huge pages than superslabs would be resident where the account says that nothing is. */
+static bool size_fits(void)
+{
+    return hak_os_huge_page() <= HAK_SUPER;
+}
+
 bool hak_thp_wanted(size_t heap)
 {
     if (hak_knob_value(thp) == HAK_THP_AUTO)
-        return heap > HUGE_PAGES_FROM;
-    return hak_knob_value(thp) == HAK_THP_ALWAYS;
+        return heap > HUGE_PAGES_FROM && size_fits();
+    return hak_knob_value(thp) == HAK_THP_ALWAYS && size_fits();
 }
 
 bool hak_thp_dear(void)

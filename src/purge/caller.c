@@ -34,7 +34,8 @@ static uint64_t last_pass; /* when, in milliseconds */
 
 static struct {
     bool ever;        /* there was one */
-    size_t base;      /* bytes that were free when the last was over, or at any look since */
+    size_t base;      /* bytes that were free when the last was over, or at any look since, */
+    size_t outside;   /* and those of them outside of slabs, whose pages may have gone back while they are free */
     size_t given;     /* what was given back and not judged yet, */
     uint64_t at;      /* when it was, in milliseconds, */
     size_t held;      /* the bytes that were held then, */
@@ -92,15 +93,19 @@ static size_t look(uint64_t now, bool may_rush)
     size_t much = HAK_MAX(rush.ever ? HAK_FEW : RUSH_FIRST, used / RUSH_SHARE);
     if (rush.given)
         rush_judge(idle, held, now);
+    size_t outside = hak_purge_idle_outside();
     rush.base = HAK_MIN(rush.base, idle);
-    if (!may_rush || idle - rush.base < much || !rush_allowed(now))
+    rush.outside = HAK_MIN(rush.outside, outside);
+    size_t grown = HAK_MAX(idle - rush.base, outside - rush.outside);
+    if (!may_rush || grown < much || !rush_allowed(now))
         return idle;
-    rush.given += hak_purge_rush(rush.base + much);
+    rush.given += hak_purge_rush(much);
     rush.ever = true;
     rush.at = hak_os_milliseconds();
     rush.used_at = 0;
     rush.held = hak_load(&hak_limit_held);
     rush.idle = rush.base = settle();
+    rush.outside = hak_purge_idle_outside();
     hak_store(&used_from, hak_add_sat(rush.held, HAK_LOSS_MIN));
     return rush.idle;
 }

@@ -163,9 +163,14 @@ static size_t free_mappings(void)
     return hak_huge_idle(&counts);
 }
 
+size_t hak_purge_idle_outside(void)
+{
+    return free_units() + free_mappings() + hak_stock_count(hak_stocks).bytes;
+}
+
 size_t hak_purge_idle(void)
 {
-    size_t idle = free_units() + free_mappings() + hak_stock_count(hak_stocks).bytes;
+    size_t idle = hak_purge_idle_outside();
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         idle += hak_heap_idle(hak_heap_numbered(number));
     return idle;

@@ -37,6 +37,8 @@ size_t hak_purge_rush(size_t pages_from);
 size_t hak_purge_pages(void);
 /* The bytes that are free, wherever, but for threads' magazines and outboxes. */
 size_t hak_purge_idle(void);
+/* Those of them that are not in slabs and depots. */
+size_t hak_purge_idle_outside(void);
 /* hak_purge_due is one of these, or 0. */
 enum hak_purge_due {
     HAK_PURGE_GROWN = 1, /* more is free than hak_purge_settle() allowed for */
