@@ -34,7 +34,7 @@ int main(void)
     freed = malloc(100);
     large = malloc(300000);
     span = malloc(500000);
-    huge = malloc(80000000);
+    huge = malloc(400000000); /* a quarter of what is live may be kept */
     kept = malloc(70000000);
     pthread_create(&thread, NULL, from_another_thread, NULL);
     pthread_join(thread, NULL);
@@ -54,7 +54,7 @@ set pagination off
 set width 0
 set startup-with-shell off
 set environment LD_PRELOAD=$library
-set environment HAKMEM_TUNE=huge_cache=128m,purge_delay=20s
+set environment HAKMEM_TUNE=huge_cache=128m,keep_free=1g,purge_delay=20s
 break stop
 run
 source $top_srcdir/gdb/libhakmem-gdb.py

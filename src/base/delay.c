@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * delay.c - the delays of delay.h.  Owns the seed, and in hak_tls each thread's own numbers.  Calls nothing but the
- * kernel.
+ * delay.c - the delays of delay.h.  Owns the seed, and in hak_tls each thread's own numbers.  Calls nothing but libc.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "base/delay.h"
 
+#if HAK_DEBUG
+#include <sched.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/tls.h"
 
-#define YIELDS 64u        /* of so many points one lets others go first, */
-#define SLEEPS 4096u      /* and one sleeps, */
-#define SLEEP_NS 100000u  /* for less than this */
+#define YIELDS 64u   /* of so many points one lets others go first once, */
+#define LONGER 4096u /* and one many times, */
+#define TIMES 64u    /* fewer than so many */
 
 static _Atomic uint32_t seed; /* 0: no delays */
 
-void hak_delay_start(void)
+void hak_delay_start(char **environment)
 {
-    const char *text = getenv("HAKMEM_DEBUG_DELAY");
-    if (HAK_DEBUG && text)
-        atomic_store_explicit(&seed, (uint32_t)strtoul(text, NULL, 10) | 1, memory_order_relaxed);
+    static const char variable[] = "HAKMEM_DEBUG_DELAY=";
+    for (; environment && *environment; environment++) {
+        uint32_t number = 0;
+        if (strncmp(*environment, variable, sizeof variable - 1) != 0)
+            continue;
+        for (const char *at = *environment + sizeof variable - 1; *at >= '0' && *at <= '9'; at++)
+            number = number * 10 + (uint32_t)(*at - '0');
+        atomic_store_explicit(&seed, number | 1, memory_order_relaxed);
+    }
 }
 
 /* Marsaglia, Xorshift RNGs, 2003. */
@@ -48,10 +49,10 @@ void hak_delay(void)
 {
     if (HAK_LIKELY(atomic_load_explicit(&seed, memory_order_relaxed) == 0))
         return;
-    uint32_t number = next_number();
-    struct timespec time = {.tv_nsec = (long)((number >> 10) % SLEEP_NS)};
-    if (number % SLEEPS == 0)
-        syscall(SYS_nanosleep, &time, NULL);
-    else if (number % YIELDS == 0)
-        syscall(SYS_sched_yield);
+    uint32_t number = next_number(), yields = number % YIELDS == 0;
+    if (number % LONGER == 0)
+        yields += (number >> 12) % TIMES;
+    while (yields--)
+        sched_yield();
 }
+#endif

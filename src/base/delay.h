@@ -10,7 +10,7 @@
 #include "base/base.h"
 
 #pragma GCC visibility push(hidden)
-void hak_delay_start(void);
+void hak_delay_start(char **environment);
 HAK_COLD void hak_delay(void);
 #pragma GCC visibility pop
 

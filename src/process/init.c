@@ -32,7 +32,7 @@ static bool start(void)
 {
     hak_os_start();
     if (HAK_DEBUG)
-        hak_delay_start();
+        hak_delay_start(environ);
     hak_helper_in_process();
     read_settings(environ);
     hak_super_start();

@@ -18,7 +18,7 @@
 #include "purge/pace.h"
 #include "purge/purge.h"
 
-#define CALLS_PER_LOOK 64u              /* calls of a thread, of which one looks whether it is time */
+#define CALLS_PER_LOOK 256u             /* calls of a thread, of which one looks whether it is time */
 #define RUSH_FIRST ((size_t)16 << 20)   /* bytes: a program that never has as much free is left alone */
 #define RUSH_SHARE 8u                   /* and from this part of what is in use */
 #define RUSH_DELAY_MAX 10000u           /* with a longer purge_delay nothing is to go back in the middle of a call, */
