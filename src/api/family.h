@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * family.h - the malloc family, once for each set of names: api.c includes it with HAK_NAME(f) as hakmem_##f,
- * interpose.c with the libc's own names.  Not a header to include anywhere else.  Layer 8.
+ * interpose.c with the libc's own names.  Not a header to include anywhere else.
  *
  * The hot paths are inlined into each function, so that a call of malloc is one call.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* knobs.h - mallopt, which sets a knob of knobs.h under glibc's name for it.  Layer 7, above registry.h. */
+/* knobs.h - mallopt, which sets a knob of knobs.h under glibc's name for it. */
 #ifndef HAK_TUNE_H
 #define HAK_TUNE_H
 

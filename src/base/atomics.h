@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * atomics.h - short names for the C11 atomic operations in use.  Layer 0.
+ * atomics.h - short names for the C11 atomic operations in use.
  *
  * Relaxed is for values that are only ever written by one thread, or under a lock, and that others may read at any
  * moment as a figure; acquire and release publish what was written before.

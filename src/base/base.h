@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base.h - the vocabulary and the few macros that every other file uses.  Layer 0: may include nothing of ours.
+ * base.h - the vocabulary and the few macros that every other file uses.  It includes nothing of ours.
  *
  *   block      what malloc returns; of a size class up to 128 KiB, else large (up to 64 MiB) or huge
  *   unit       64 KiB of address space, the grain of the page map

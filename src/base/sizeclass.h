@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sizeclass.h - which class serves a request, and what a class is.  Layer 0; constant data, no lock.
+ * sizeclass.h - which class serves a request, and what a class is.  Constant data, no lock.
  *
  * Invariants, checked by tests/check_sizeclass.c: sizes ascend, are multiples of 16 and waste less than 12.5 % of a
  * request above 128 bytes; capacity * size fits in units * 64 KiB; for every block index i < capacity,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls.h - each thread's variables: the way to its cache, and its state.  Layer 1.
+ * tls.h - each thread's variables: the way to its cache, and its state.
  *
  * The thread's variables are zero when a thread starts, and on glibc the main thread's are set to their initial values
  * once more after relocation, when ifunc resolvers may already have allocated.  So zero must be a valid state that

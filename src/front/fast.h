@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fast.h - the hot paths of malloc, calloc and free, inlined into every function of the family.  Layer 7, above
- * tcache.h.  No lock, no system call, no read of a free block's memory; what is not the common case is a tail call to
+ * fast.h - the hot paths of malloc, calloc and free, inlined into every function of the family.
+ * No lock, no system call, no read of a free block's memory; what is not the common case is a tail call to
  * slow.h.
  */
 #ifndef HAK_FAST_H

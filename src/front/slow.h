@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slow.h - what the hot paths leave to others, and the calls that have no hot path.  Layer 7, above tcache.h and
- * large.h.  `call` is the libc name under which a misuse is reported.
+ * slow.h - what the hot paths leave to others, and the calls that have no hot path.
+ * `call` is the libc name under which a misuse is reported.
  */
 #ifndef HAK_SLOW_H
 #define HAK_SLOW_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap.h - a heap: depots in front, slabs behind them.  Layer 5, above slab.h.
+ * heap.h - a heap: depots in front, slabs behind them.
  *
  * There are a few heaps for each processor; a thread has one, and where there are more threads than heaps they share.
  * All of a heap is under its lock, so that any thread can work on any heap: to give blocks back, to purge, to count,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * live_bits.h - what debug builds know of every block: whether the program owns it.  Layer 5.
+ * live_bits.h - what debug builds know of every block: whether the program owns it.
  *
  * With it a block freed twice is found at the second call, and so is a pointer into the middle of a block.  The bits
  * are changed by atomic operations, since a block is freed without its heap's lock.  In other builds these functions

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry.h - all heaps and all threads' caches: made, numbered, handed out and taken back.  Layer 6, beside tcache.h.
+ * registry.h - all heaps and all threads' caches: made, numbered, handed out and taken back.
  */
 #ifndef HAK_POOL_H
 #define HAK_POOL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab.h - blocks of one class in and out of slabs.  Layer 4, above superslab.h; under the owning heap's lock.
+ * slab.h - blocks of one class in and out of slabs.  Under the owning heap's lock.
  */
 #ifndef HAK_SLAB_H
 #define HAK_SLAB_H

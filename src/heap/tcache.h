@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tcache.h - what a thread has for itself: magazines and an outbox.  Layer 6, above heap.h.
+ * tcache.h - what a thread has for itself: magazines and an outbox.
  *
  * The owning thread works here without a lock.  Others read figures, and the child of a fork all of it: so at every
  * instant each block that is in a magazine or an outbox must be free and nowhere else.  It may for a moment be nowhere

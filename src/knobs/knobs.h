@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * knobs.h - the knobs' values, and the grammar in which they are set.  Layer 2, above os.h.
+ * knobs.h - the knobs' values, and the grammar in which they are set.
  *
  * Only slow paths read a value.  In a minimal build each is a constant.  Nothing here allocates, takes a lock or asks
  * libc for the locale or the environment, since it runs within the allocator's start.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fatal.h - checks of the allocator's own structures.  Layer 0.
+ * fatal.h - checks of the allocator's own structures.
  *
  * HAK_INVARIANT costs nothing unless configured with --enable-debug; HAK_REQUIRE is always there, for cold paths where
  * going on would corrupt the program's memory.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libc_malloc.h - the C library's own malloc, for force_libc.  Layer 1.
+ * libc_malloc.h - the C library's own malloc, for force_libc.
  *
  * With it on no thread gets a cache, so that every call takes a slow path; what the hot paths do does not depend on it.
  * Blocks that were handed out before the environment was known are still the allocator's, and go back to it.

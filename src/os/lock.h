@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lock.h - the locks and their order.  Layer 1, above thread.h.
+ * lock.h - the locks and their order.
  *
  * A thread that holds a lock may only take locks of a higher rank (hak_lock_try excepted: it never waits).  Fork takes
  * all of them, in rank order, the heaps' in the order of their numbers.  Checked at run time in a debug build.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * os.h - all that is asked of the operating system.  Layer 1; linux.c is the only file with system calls and the
+ * os.h - all that is asked of the operating system.  linux.c is the only file with system calls and the
  * only one where platforms differ.
  *
  * No function here allocates, and none changes errno.  Those that obtain memory return NULL (or false) when the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limit.h - how much memory is held from the kernel, and how much may be.  Layer 2, above os.h and knobs.h.
+ * limit.h - how much memory is held from the kernel, and how much may be.
  *
  * Held are: units that are in use or dirty, live and cached huge blocks, and what meta.c has or counts for the
  * allocator's own structures.  It is what may be resident, and never less than what is.  Who makes memory of one of

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * meta.h - memory for the allocator's own structures.  Layer 2.
+ * meta.h - memory for the allocator's own structures.
  *
  * Zeroed, aligned to 128 bytes from 128 bytes on (to 64 below), never handed to the program.  The caller remembers
  * the size.  NULL when memory is out.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thp.h - whether superslabs ask for huge pages.  Layer 2.
+ * thp.h - whether superslabs ask for huge pages.
  */
 #ifndef HAK_THP_H
 #define HAK_THP_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window.h - from an address to what the allocator knows about it.  Layer 2; window.c holds the cold side.
+ * window.h - from an address to what the allocator knows about it.  window.c holds the cold side.
  *
  * A window is a range of addresses with a page map.  It costs no address space: superslabs are mapped at its
  * addresses one after the other as they are needed, each asking the kernel not to displace what may be there already.

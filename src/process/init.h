@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init.h - the start of the allocator.  Layer 5, above registry.h.
+ * init.h - the start of the allocator.
  *
  * The first call into the allocator, whichever it is, starts it; there may be no constructor run yet, no environment,
  * and many threads at once.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * root.h - where another process finds this one's structures, which it reads as a debugger does (hakmem stats PID).
- * Layer 6, above registry.h.
  *
  * It is found by its first bytes in the writable data of the library or program, and valid once `self` is where it is.
  * Who reads must have been built with structures of the same layout, by which he also knows what the pointers lead to.

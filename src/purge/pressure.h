@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pressure.h - what happens when more than the soft limit is held.  Layer 8, above trim.c. */
+/* pressure.h - what happens when more than the soft limit is held. */
 #ifndef HAK_PRESSURE_H
 #define HAK_PRESSURE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * purge.h - free memory goes back to the kernel in the course of time.  Layer 7, above registry.h and large.h.
+ * purge.h - free memory goes back to the kernel in the course of time.
  *
  * What is free goes back when nobody has used it for a while, whoever freed it and whatever the threads do that own it.
  * A pass over everything (purge.c) gives back what nobody has used since HAK_PURGE_PASSES passes ago (blocks in depots:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* info.h - the functions of glibc that report figures, and mallopt.  Layer 9, above stats.h. */
+/* mallinfo.h - the functions of glibc that report figures, and mallopt. */
 #ifndef HAK_INFO_H
 #define HAK_INFO_H
 

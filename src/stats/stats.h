@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stats.h - the statistics of this process, for hakmem.h's functions, for glibc's in mallinfo.c, at exit and on a
- * signal. Layer 8, above usage.h.
+ * signal.
  */
 #ifndef HAK_STATS_H
 #define HAK_STATS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage.h - adds up what heaps and threads hold.  Layer 7, above registry.h.
+ * usage.h - adds up what heaps and threads hold.
  *
  * No figure is counted on a hot path: what a magazine holds is the distance of its pointers, and what is live is what
  * has left the slabs and is in no magazine, depot or outbox.  Each heap is read by itself, so with threads running the
