@@ -52,8 +52,7 @@ growth thread-exit 64 11 8 1 'hak_registry_release*'
 # Eight times as many heaps are printed.
 growth snapshot 8 11 8 64
 growth walk 16 22 1 64
-[ "${1:-}" = --all ] || finish
-# Those that are not what they should be yet.
+# Growing the heap, and aligned blocks, where superslabs have holes.
 growth holes-grow 256 15 1 1
 growth holes-aligned 256 15 1 1
 growth huge-blocks 256 15 1 1

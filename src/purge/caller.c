@@ -123,6 +123,9 @@ static void pass_if_due(uint64_t now)
     last_pass = now;
     size_t given = hak_purge_pass(&round);
     hak_pace_adapt(&pace, given, round);
+    /* What a pass gives back is not used, though it is neither free nor held any more. */
+    rush.idle -= HAK_MIN(rush.idle, given);
+    rush.held -= HAK_MIN(rush.held, given);
 }
 
 void hak_caller_tick(bool frees)
