@@ -186,6 +186,8 @@ static void use_units(struct hak_slab *run, struct hak_place place, size_t units
 
 static void add_supers(struct hak_super *first, size_t count)
 {
+    for (size_t i = 0; i < count; i++)
+        hak_window_added(&first[i]);
     struct hak_place place = {first->window, hak_unit_index(first->slabs)};
     hak_runs_add(&runs, place, count * HAK_SUPER_UNITS, HAK_RUN_CLEAN, false);
     counts.mapped += count * HAK_SUPER;
@@ -636,6 +638,7 @@ size_t hak_super_unmap(size_t keep)
             add_supers(super, 1);
             break;
         }
+        super->mapped = false;
         unmapped_add(&unmapped, super);
         given += HAK_SUPER;
     }

@@ -142,12 +142,16 @@ static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chu
     super->base = (char *)window->base + (index << HAK_SUPER_SHIFT);
     super->slabs = &chunk->slabs[(index % HAK_CHUNK_SUPERS) * HAK_SUPER_UNITS];
     super->window = window;
-    for (unsigned i = 0; i < HAK_SUPER_UNITS; i++) {
+    return super;
+}
+
+void hak_window_added(struct hak_super *super)
+{
+    for (unsigned i = 0; i < HAK_SUPER_UNITS && !super->slabs[i].super; i++) {
         super->slabs[i].super = super;
         super->slabs[i].base = super->base + i * HAK_UNIT;
     }
     set_clean(super);
-    return super;
 }
 
 bool hak_window_wants_huge(void)
@@ -226,7 +230,6 @@ bool hak_window_unmap(struct hak_super *super)
 {
     if (!hak_os_unmap(super->base, HAK_SUPER))
         return false;
-    super->mapped = false;
     hak_fetch_sub(&supers_mapped, 1);
     return true;
 }
@@ -236,7 +239,6 @@ enum hak_os_claim hak_window_remap(struct hak_super *super)
     enum hak_os_claim got = hak_os_map_at(super->base, HAK_SUPER);
     if (got != HAK_OS_CLAIMED)
         return got;
-    set_clean(super);
     hak_fetch_add(&supers_mapped, 1);
     ask_for_huge_pages(super, 1);
     return got;

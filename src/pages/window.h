@@ -164,6 +164,8 @@ bool hak_window_wants_huge(void);
 bool hak_window_unmap(struct hak_super *super);
 /* Maps it again, all units clean and none free. */
 enum hak_os_claim hak_window_remap(struct hak_super *super);
+/* Under HAK_RANK_SUPER, before units of a superslab that was mapped are free: neighbours find it from here on. */
+void hak_window_added(struct hak_super *super);
 #pragma GCC visibility pop
 
 HAK_INLINE bool hak_window_has(const struct hak_window *window, const void *p)
