@@ -16,7 +16,7 @@ places() { LD_PRELOAD="$library" "$@" "$scratch/places"; }
 
 # Each of the bits differs in half of the runs: of 40 runs all, for 2 million million tries but one.
 for _ in $(seq 40); do places; done >"$scratch/places.out"
-awk 'function differ(a, b,    i, n) {
+awk 'function differ(a, b,    i) {
         for (i = 1; i <= 23; i++) { if (a % 2 != b % 2) seen[column, i] = 1; a = int(a / 2); b = int(b / 2) }
     }
     NR == 1 { first[1] = $1; first[2] = $2 }

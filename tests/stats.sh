@@ -8,9 +8,6 @@ export top_srcdir
 have python3 || skip_all "no python3"
 emulated && skip_all "the process that is looked at would be the emulator's"
 command=$top_builddir/tools/stats/hakmem-stats
-# The command ends with an error where it finds one, and leaves it to that to free what it had.
-ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
-export ASAN_OPTIONS
 check() { python3 "$tests/stats_check.py" "$@" >"$scratch/check" 2>&1; }
 
 # ---- at exit and on a signal -----------------------------------------------------------------------------------------

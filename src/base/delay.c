@@ -6,9 +6,9 @@
 
 #if HAK_DEBUG
 #include <sched.h>
-#include <stdatomic.h>
 #include <string.h>
 
+#include "base/atomics.h"
 #include "base/tls.h"
 
 #define YIELDS 64u   /* of so many points one lets others go first once, */
@@ -26,7 +26,7 @@ void hak_delay_start(char **environment)
             continue;
         for (const char *at = *environment + sizeof variable - 1; *at >= '0' && *at <= '9'; at++)
             number = number * 10 + (uint32_t)(*at - '0');
-        atomic_store_explicit(&seed, number | 1, memory_order_relaxed);
+        hak_store(&seed, number | 1);
     }
 }
 
@@ -36,8 +36,8 @@ static uint32_t next_number(void)
     static _Atomic uint32_t threads;
     uint32_t number = hak_tls.delays;
     if (number == 0) {
-        uint32_t thread = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
-        number = (atomic_load_explicit(&seed, memory_order_relaxed) + thread) * 2654435769u | 1;
+        uint32_t thread = hak_fetch_add(&threads, 1);
+        number = (hak_load(&seed) + thread) * 2654435769u | 1;
     }
     number ^= number << 13;
     number ^= number >> 17;
@@ -47,7 +47,7 @@ static uint32_t next_number(void)
 
 void hak_delay(void)
 {
-    if (HAK_LIKELY(atomic_load_explicit(&seed, memory_order_relaxed) == 0))
+    if (HAK_LIKELY(hak_load(&seed) == 0))
         return;
     uint32_t number = next_number(), yields = number % YIELDS == 0;
     if (number % LONGER == 0)

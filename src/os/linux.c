@@ -120,16 +120,6 @@ static long map(void *at, size_t size, int protection, int flags)
     return call(SYS_mmap, (long)at, (long)size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 }
 
-static void places_start(void);
-
-void hak_os_start(void)
-{
-    hak_os_page = getauxval(AT_PAGESZ);
-    if (hak_os_page == 0)
-        hak_os_page = 4096;
-    places_start();
-}
-
 void *hak_os_map(size_t size)
 {
     size = hak_round_up(size, hak_os_page);
@@ -193,6 +183,14 @@ static void places_start(void)
         place_bits = bits_of_addresses();
     if (!SANITIZED)
         hak_store(&own_next, OWN_PLACES + (place_bits >> (64 - PLACE_BITS + 1) << 21));
+}
+
+void hak_os_start(void)
+{
+    hak_os_page = getauxval(AT_PAGESZ);
+    if (hak_os_page == 0)
+        hak_os_page = 4096;
+    places_start();
 }
 
 uintptr_t hak_os_window_hint(unsigned attempt)

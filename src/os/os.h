@@ -26,7 +26,7 @@ enum hak_os_claim { HAK_OS_CLAIMED, HAK_OS_OCCUPIED, HAK_OS_NO_MEMORY };
 /* Fresh zeroed pages exactly at `at`, if nothing is mapped there. */
 enum hak_os_claim hak_os_map_at(void *at, size_t size);
 
-/* The same for the allocator's own structures, where no block of the program is near. */
+/* Fresh zeroed pages for the allocator's own structures, at a place with no block of the program near. */
 void *hak_os_map_own(size_t size);
 /* Address space without access and without commit charge, and access to a part of it. */
 void *hak_os_reserve(size_t size);

@@ -50,7 +50,7 @@ size_t hak_purge_settle(size_t slack);
 /* Called without a lock, when hak_purge_due is set, by a function of the family that frees; `caller` is where it
  * returns to. */
 HAK_COLD void hak_purge_tick(const void *caller);
-/* The same by one that allocates. */
+/* Called likewise, by a function of the family that allocates. */
 HAK_COLD void hak_purge_tick_alloc(void);
 /* Gives back what is more than keep_free allows, where that cannot wait for a pass. */
 void hak_purge_excess(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * places.c - prints where the first window of libhakmem lies and where its own structures do, as /proc/self/maps has
- * them: the lowest mapping that holds a block, and the lowest one above 8 TiB.
+ * places.c - prints where a first block lies and where libhakmem's own structures begin, which is the lowest mapping
+ * above 8 TiB of /proc/self/maps; both in steps of 2 MiB.
  */
 #include <stdint.h>
 #include <stdio.h>

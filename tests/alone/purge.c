@@ -291,13 +291,18 @@ static void freed_by_itself(void)
     verify_heap();
 }
 
+static size_t fill_large_and_huge(void)
+{
+    size_t large = fill(0, 64 * TEST_MIB, 200 * TEST_KIB, TEST_MIB);
+    return fill(large, 64 * TEST_MIB, TEST_MIB + 1, 3 * TEST_MIB);
+}
+
 static void large_and_huge(void)
 {
     have_another_thread();
     size_t before = resident_at_first();
-    size_t large = fill(0, 64 * TEST_MIB, 200 * TEST_KIB, TEST_MIB);
-    size_t huge = fill(large, 64 * TEST_MIB, TEST_MIB + 1, 3 * TEST_MIB), peak = resident_bytes();
-    release_all(0, huge);
+    size_t end = fill_large_and_huge(), peak = resident_bytes();
+    release_all(0, end);
     need_return(before, peak, 3 * TEST_MIB);
     verify_heap();
 }
@@ -424,9 +429,8 @@ static void at_once_small(void)
 static void at_once_large(void)
 {
     size_t before = resident_at_first();
-    size_t large = fill(0, 64 * TEST_MIB, 200 * TEST_KIB, TEST_MIB);
-    size_t huge = fill(large, 64 * TEST_MIB, TEST_MIB + 1, 3 * TEST_MIB), peak = resident_bytes();
-    release_all(0, huge);
+    size_t end = fill_large_and_huge(), peak = resident_bytes();
+    release_all(0, end);
     need_return_at_once(before, peak, 6 * TEST_MIB);
     verify_heap();
 }

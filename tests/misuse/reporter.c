@@ -65,7 +65,7 @@ static void reporter(int number)
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
     malloc_trim(0);
     forks();
-    if (!TEST_TSAN && pthread_create(&thread, NULL, in_new_thread, malloc(100)) == 0) {
+    if (pthread_create(&thread, NULL, in_new_thread, malloc(100)) == 0) {
         void *result;
         pthread_join(thread, &result);
         free(result);
@@ -280,18 +280,9 @@ static void full_pipe(void)
     tap_ok(status == 0, "a report waits for a full pipe, and no other thread with it: status %#x", (unsigned)status);
 }
 
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer)
-#define SANITIZED 1 /* what its handlers call is then the sanitizer's */
-#else
-#define SANITIZED 0
-#endif
-
 int main(void)
 {
-    if (SANITIZED) {
+    if (TEST_SANITIZER) {
         puts("1..0 # SKIP a sanitizer has malloc");
         return 0;
     }
