@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * caller.c - how memory goes back where there is no helper: through the calls that allocate and free.  Owns the state
- * below, which only the call that has `busy` touches.  Calls purge.h, pace.h, limit.h and os.h.
+ * below, which only the call that has `busy` touches.  Calls purge.h, pace.h, limit.h, meta.h and os.h.
  *
  * Passes are made in the course of time, as by the helper, by whichever call finds that one is due.  But a program may
  * free all it has and then sleep for ever, and nobody comes by again.  So a free that leaves much more free than was
- * free after the last give-back gives all of that back at once: a rush.  What "much" is follows what is in use, so that
- * a program that frees a large heap block by block makes a few dozen rushes, and a few MiB are left at the end.
+ * free after the last give-back gives all of that back at once: a rush.  So does one that leaves half in use of what
+ * was then, as a few blocks keep whole slabs.  What "much" is follows what is in use, so that a program that frees a
+ * large heap block by block makes a few dozen rushes, and a few MiB are left at the end.
  *
  * A program that works in waves wants the memory again at once.  When use of it begins before it would have gone back by
  * a pass, and much of it is used, the rush was a loss.  Then there is none for many times as long as the program took to
@@ -15,6 +16,7 @@
  */
 #include "os/os.h"
 #include "pages/limit.h"
+#include "pages/meta.h"
 #include "purge/pace.h"
 #include "purge/purge.h"
 
@@ -38,7 +40,8 @@ static struct {
     size_t outside;   /* and those of them outside of slabs, whose pages may have gone back while they are free */
     size_t given;     /* what was given back and not judged yet, */
     uint64_t at;      /* when it was, in milliseconds, */
-    size_t held;      /* the bytes that were held then, */
+    size_t used;      /* the bytes that were in use then, */
+    size_t held;      /* those that were held, */
     size_t idle;      /* and those that were free; */
     uint64_t used_at; /* when use of it began, or 0 */
     uint64_t barred;  /* none before this time */
@@ -81,15 +84,23 @@ static bool rush_allowed(uint64_t now)
            hak_super_keep() < RUSH_KEEP_MAX;
 }
 
+/* The less is in use, the more each block of it may keep from going back. */
 static size_t settle(void)
 {
-    return hak_purge_settle(HAK_PURGE_SLACK);
+    return hak_purge_settle(rush.ever ? HAK_MIN(HAK_PURGE_SLACK, HAK_MAX(rush.used / 2, HAK_UNIT)) : HAK_PURGE_SLACK);
+}
+
+/* Bytes of blocks that the program or its magazines have, about. */
+static size_t in_use(size_t held, size_t idle)
+{
+    size_t others = idle + hak_load(&hak_meta_held);
+    return held > others ? held - others : 0;
 }
 
 /* How much is free; a rush if that is much more than it was. */
 static size_t look(uint64_t now, bool may_rush)
 {
-    size_t idle = settle(), held = hak_load(&hak_limit_held), used = held > idle ? held - idle : 0;
+    size_t idle = settle(), held = hak_load(&hak_limit_held), used = in_use(held, idle);
     size_t much = HAK_MAX(rush.ever ? HAK_FEW : RUSH_FIRST, used / RUSH_SHARE);
     if (rush.given)
         rush_judge(idle, held, now);
@@ -97,14 +108,17 @@ static size_t look(uint64_t now, bool may_rush)
     rush.base = HAK_MIN(rush.base, idle);
     rush.outside = HAK_MIN(rush.outside, outside);
     size_t grown = HAK_MAX(idle - rush.base, outside - rush.outside);
-    if (!may_rush || grown < much || !rush_allowed(now))
+    bool few_left = rush.ever && idle >= HAK_FEW && used <= rush.used / 2;
+    if (!may_rush || (grown < much && !few_left) || !rush_allowed(now))
         return idle;
     rush.given += hak_purge_rush(much);
     rush.ever = true;
     rush.at = hak_os_milliseconds();
     rush.used_at = 0;
     rush.held = hak_load(&hak_limit_held);
-    rush.idle = rush.base = settle();
+    rush.idle = rush.base = hak_purge_idle();
+    rush.used = in_use(rush.held, rush.idle);
+    settle();
     rush.outside = hak_purge_idle_outside();
     hak_store(&used_from, hak_add_sat(rush.held, HAK_LOSS_MIN));
     return rush.idle;
