@@ -615,8 +615,8 @@ struct range {
     uintptr_t start, end;
 };
 
-/* The dynamic loader's, which programs call and do not mention; static ones have none. */
-extern void *__tls_get_addr(void *) __attribute__((weak));
+/* The dynamic loader's; not every C library has it. */
+extern struct r_debug _r_debug __attribute__((weak));
 
 static struct range libc_ranges[4]; /* libc, libpthread where it is another object, the dynamic loader, this library */
 static _Atomic uint32_t libc_known;
@@ -641,7 +641,7 @@ static int look_at_object(struct dl_phdr_info *info, size_t size, void *argument
 {
     /* Within a library of its own this code calls itself for whoever calls it. */
     const uintptr_t libcs[] = {(uintptr_t)abort, (uintptr_t)pthread_create, (uintptr_t)sigfillset, (uintptr_t)getauxval},
-                    loaders[] = {getauxval(AT_BASE), (uintptr_t)__tls_get_addr}, own[] = {(uintptr_t)look_at_object};
+                    loaders[] = {getauxval(AT_BASE), (uintptr_t)&_r_debug}, own[] = {(uintptr_t)look_at_object};
     struct range range = {UINTPTR_MAX, 0};
     struct search *search = argument;
     (void)size;
