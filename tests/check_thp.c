@@ -150,6 +150,25 @@ START_TEST(test_touch)
 }
 END_TEST
 
+/* Blocks of more than half a superslab, of which a page each is touched. */
+START_TEST(test_long_runs)
+{
+    enum { LONG = 200 };
+    if (hak_os_huge_pages_are_usual())
+        return;
+    start();
+    size_t before = resident_bytes();
+    for (unsigned i = 0; i < LONG; i++) {
+        char *block = hakmem_malloc(TEST_MIB + 100000 + i % 3 * TEST_MIB);
+        ck_assert_ptr_nonnull(block);
+        *block = 1;
+    }
+    size_t grown = resident_bytes() - before;
+    NEED(grown < 16 * TEST_MIB, "%zu bytes became resident for %d long blocks of which a page each was touched", grown, LONG);
+    hak_verify();
+}
+END_TEST
+
 START_TEST(test_other_size)
 {
     hak_store(&hak_os_huge_page_is, (size_t)32 << 20);
@@ -171,6 +190,7 @@ int main(void)
     if (!HAK_MINIMAL) /* there are no other settings */
         tcase_add_test(tcase, test_always);
     tcase_add_test(tcase, test_timed);
+    tcase_add_test(tcase, test_long_runs);
     tcase_add_test(tcase, test_other_size);
     tcase_add_test(tcase, test_touch);
     return suite_run(suite);

@@ -382,6 +382,18 @@ size_t hak_os_huge_page(void)
     return size;
 }
 
+bool hak_os_huge_pages_are_usual(void)
+{
+    enum { UNKNOWN, RARE, USUAL };
+    static _Atomic int known;
+    if (HAK_UNLIKELY(hak_load(&known) == UNKNOWN)) {
+        char text[64];
+        bool usual = read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) && text[0] == '[';
+        hak_store(&known, usual ? USUAL : RARE);
+    }
+    return hak_load(&known) == USUAL;
+}
+
 /* "200000 100000": of each so many microseconds so many of a processor's time, as processors rounded up; or
  * "max 100000". */
 static size_t processors_in(const char *path)

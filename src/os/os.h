@@ -48,6 +48,8 @@ bool hak_os_purge(void *at, size_t size);
 void hak_os_want_huge(void *at, size_t size, bool wanted);
 /* The bytes of a huge page, which is read once; 2 MiB if the kernel does not tell. */
 size_t hak_os_huge_page(void);
+/* Whether the kernel gives them to who does not ask ("always"), which is read once. */
+bool hak_os_huge_pages_are_usual(void);
 /* Writes a zero where one is, so that there is memory; returns how much of a processor's time that took, in
  * nanoseconds. */
 uint64_t hak_os_touch(char *at);

@@ -226,12 +226,12 @@ static struct hak_super *unmapped_lowest(void)
 }
 
 /* Maps one that was given up.  Its place may be taken by now, or memory be out.  The lock is released meanwhile. */
-static bool remap_one(void)
+static bool remap_one(bool long_run)
 {
     for (unsigned tries = REMAP_TRIES; unmapped && tries--;) {
         struct hak_super *super = unmapped_lowest();
         hak_unlock(&hak_super_lock);
-        enum hak_os_claim got = hak_window_remap(super);
+        enum hak_os_claim got = hak_window_remap(super, long_run);
         hak_lock(&hak_super_lock);
         if (got == HAK_OS_CLAIMED) {
             add_supers(super, 1);
@@ -248,17 +248,23 @@ static bool remap_one(void)
     return false;
 }
 
+/* Whether a run is so long that huge pages are not asked for because of it. */
+static bool is_long(size_t units)
+{
+    return units > HAK_SUPER_UNITS / 2;
+}
+
 /* Maps superslabs, so many if that is possible at once: first those that were given up, or the addresses would be used
  * up.  The lock is released meanwhile. */
-static bool grow(size_t supers)
+static bool grow(size_t supers, bool long_run)
 {
     size_t remapped = 0;
-    while (remapped < supers && unmapped && remap_one())
+    while (remapped < supers && unmapped && remap_one(long_run))
         remapped++;
     if (remapped)
         return true;
     hak_unlock(&hak_super_lock);
-    struct hak_super *chain = hak_window_grow(supers), *last = chain;
+    struct hak_super *chain = hak_window_grow(supers, long_run), *last = chain;
     size_t count = chain != NULL;
     for (; chain && last->next; last = last->next)
         count++;
@@ -275,7 +281,7 @@ static bool find_or_grow(size_t units, size_t align, struct hak_place *place, st
     /* A chunk at a time, and places that others have are passed over. */
     size_t tries = supers / HAK_CHUNK_SUPERS * 2 + (unmapped ? 12 : 4);
     while (!hak_runs_find(&runs, units, align, place, run))
-        if (!tries-- || !grow(HAK_MIN(supers, HAK_CHUNK_SUPERS)))
+        if (!tries-- || !grow(HAK_MIN(supers, HAK_CHUNK_SUPERS), is_long(units)))
             return hak_runs_find(&runs, units, align, place, run);
     return true;
 }
@@ -412,7 +418,7 @@ static bool extend(struct hak_place behind, size_t more)
         if (behind.unit + free >= behind.window->units || (next && next->super && next->super->mapped))
             return false;
         size_t supers = (more - free + HAK_SUPER_UNITS - 1) / HAK_SUPER_UNITS;
-        if (!grow(HAK_MIN(supers, HAK_CHUNK_SUPERS)) || hak_runs_free_at(behind, more) < more)
+        if (!grow(HAK_MIN(supers, HAK_CHUNK_SUPERS), true) || hak_runs_free_at(behind, more) < more)
             return false;
     }
     if (!hak_limit_charge(fresh_bytes(behind, more)))
@@ -577,7 +583,8 @@ static void mend(struct hak_place place, size_t units)
         struct hak_super *super = hak_super_at(place);
         hak_units_mask(&place.unit, end);
         hak_lock(&hak_super_lock);
-        bool ask = super->free == UINT32_MAX && super->dirty == 0 && !super->huge && hak_window_wants_huge();
+        bool ask = super->free == UINT32_MAX && super->dirty == 0 && !super->huge && !super->long_run &&
+                   hak_window_wants_huge();
         if (ask)
             super_ask_again(super);
         hak_unlock(&hak_super_lock);

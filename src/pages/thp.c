@@ -8,6 +8,9 @@
  * page takes milliseconds where small ones, of which some always lie about, do not.  So it is timed: after one that
  * was dear none is taken for a while, in proportion to what it took, which bounds the share of time that is lost.
  * Where the first block is a large one it is timed now and then only: the program may never write to it.
+ *
+ * Of a block of more than half a superslab a program may touch a page and no more: a table, a stack, a buffer of the
+ * largest size.  No huge pages are asked for because of one, unless the kernel gives them to everybody.
  */
 #include "pages/thp.h"
 
@@ -33,10 +36,10 @@ static bool size_fits(void)
     return hak_os_huge_page() <= HAK_SUPER;
 }
 
-bool hak_thp_wanted(size_t heap)
+bool hak_thp_wanted(size_t heap, bool long_run)
 {
     if (hak_knob_value(thp) == HAK_THP_AUTO)
-        return heap > HUGE_PAGES_FROM && size_fits();
+        return heap > HUGE_PAGES_FROM && size_fits() && (!long_run || hak_os_huge_pages_are_usual());
     return hak_knob_value(thp) == HAK_THP_ALWAYS && size_fits();
 }
 

@@ -8,8 +8,9 @@
 #include "base/base.h"
 
 #pragma GCC visibility push(hidden)
-/* Whether superslabs of a heap of so many bytes are to ask for huge pages, by the knob thp. */
-bool hak_thp_wanted(size_t heap);
+/* Whether superslabs of a heap of so many bytes are to ask for huge pages, by the knob thp; those that are mapped for a
+ * long run are not, by themselves. */
+bool hak_thp_wanted(size_t heap, bool long_run);
 /* Whether one that asked does better without for now, as the last huge page took long to come. */
 bool hak_thp_dear(void);
 /* Writes a zero to a block in a superslab that asked for a huge page and holds no memory yet, so that it comes, and

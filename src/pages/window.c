@@ -156,15 +156,17 @@ void hak_window_added(struct hak_super *super)
 
 bool hak_window_wants_huge(void)
 {
-    return hak_thp_wanted(hak_load(&supers_mapped) << HAK_SUPER_SHIFT);
+    return hak_thp_wanted(hak_load(&supers_mapped) << HAK_SUPER_SHIFT, false);
 }
 
 /* For, or for none, in superslabs one after the other. */
-static void ask_for_huge_pages(struct hak_super *first, size_t count)
+static void ask_for_huge_pages(struct hak_super *first, size_t count, bool long_run)
 {
-    bool huge = hak_window_wants_huge();
-    for (size_t i = 0; i < count; i++)
+    bool huge = hak_thp_wanted(hak_load(&supers_mapped) << HAK_SUPER_SHIFT, long_run);
+    for (size_t i = 0; i < count; i++) {
         first[i].huge = huge;
+        first[i].long_run = long_run && !huge;
+    }
     hak_os_want_huge(first->base, count << HAK_SUPER_SHIFT, huge);
 }
 
@@ -177,13 +179,14 @@ static enum hak_os_claim claim(struct hak_window *window, size_t index, size_t c
 }
 
 /* From one window: its next superslabs.  NULL with *full set if it has no more room, without if memory is out. */
-static struct hak_super *grow(struct hak_window *window, size_t want, bool *full)
+static struct hak_super *grow(struct hak_window *window, size_t want, bool long_run, bool *full)
 {
     unsigned occupied = 0;
     *full = false;
     while (window->next_super < window->supers && occupied < OCCUPIED_MAX) {
         size_t index = window->next_super;
-        size_t count = HAK_MAX(HAK_MIN(HAK_MAX(hak_load(&supers_mapped) / 8, 1), GROW_MAX), want);
+        size_t count = long_run ? 1 : HAK_MIN(HAK_MAX(hak_load(&supers_mapped) / 8, 1), GROW_MAX);
+        count = HAK_MAX(count, want);
         count = HAK_MIN(count, HAK_CHUNK_SUPERS - index % HAK_CHUNK_SUPERS);
         count = HAK_MIN(count, window->supers - index);
         struct hak_chunk *chunk = chunk_for(window, index);
@@ -208,20 +211,20 @@ static struct hak_super *grow(struct hak_window *window, size_t want, bool *full
             chain = super;
         }
         hak_fetch_add(&supers_mapped, count);
-        ask_for_huge_pages(chain, count);
+        ask_for_huge_pages(chain, count, long_run);
         return chain;
     }
     *full = true;
     return NULL;
 }
 
-struct hak_super *hak_window_grow(size_t want)
+struct hak_super *hak_window_grow(size_t want, bool long_run)
 {
     bool full;
     hak_lock(&hak_window_lock);
-    struct hak_super *chain = grow(newest, want, &full);
+    struct hak_super *chain = grow(newest, want, long_run, &full);
     if (!chain && full && add_window())
-        chain = grow(newest, want, &full);
+        chain = grow(newest, want, long_run, &full);
     hak_unlock(&hak_window_lock);
     return chain;
 }
@@ -234,12 +237,12 @@ bool hak_window_unmap(struct hak_super *super)
     return true;
 }
 
-enum hak_os_claim hak_window_remap(struct hak_super *super)
+enum hak_os_claim hak_window_remap(struct hak_super *super, bool long_run)
 {
     enum hak_os_claim got = hak_os_map_at(super->base, HAK_SUPER);
     if (got != HAK_OS_CLAIMED)
         return got;
     hak_fetch_add(&supers_mapped, 1);
-    ask_for_huge_pages(super, 1);
+    ask_for_huge_pages(super, 1, long_run);
     return got;
 }

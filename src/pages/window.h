@@ -98,6 +98,7 @@ struct hak_super {
     bool mapped;
     bool huge;        /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
     bool did_without; /* it would ask if huge pages were not slow to come (thp.h), and will when all of it is dirty */
+    bool long_run;    /* it was mapped for a long run, of which little may be touched, and never asks (thp.h) */
     uint32_t epoch[HAK_SUPER_UNITS]; /* when a free unit was freed, or given back if it is clean; 0: never used */
 } HAK_ALIGNED(64);
 
@@ -155,15 +156,16 @@ extern size_t hak_window_limit;
 bool hak_window_start(void);
 extern struct hak_lock hak_window_lock; /* guards the growth of windows */
 /* New superslabs, all units clean and none of them free yet, linked through `next`: consecutive ones, as many as the
- * heap's size makes worthwhile, `want` at most if that is more.  NULL if the kernel gives none.  Without a lock. */
-struct hak_super *hak_window_grow(size_t want);
+ * heap's size makes worthwhile, `want` at most if that is more; for a long run no more than that.  NULL if the kernel
+ * gives none.  Without a lock. */
+struct hak_super *hak_window_grow(size_t want, bool long_run);
 /* Whether superslabs ask for huge pages by now. */
 bool hak_window_wants_huge(void);
 /* Gives up a superslab of which no unit is free or in use, address space and all; it is the caller's to remember.
  * False if the kernel would not. */
 bool hak_window_unmap(struct hak_super *super);
 /* Maps it again, all units clean and none free. */
-enum hak_os_claim hak_window_remap(struct hak_super *super);
+enum hak_os_claim hak_window_remap(struct hak_super *super, bool long_run);
 /* Under HAK_RANK_SUPER, before units of a superslab that was mapped are free: neighbours find it from here on. */
 void hak_window_added(struct hak_super *super);
 #pragma GCC visibility pop
