@@ -163,7 +163,7 @@ static void *churn(void *argument)
     uint64_t random = test_state((uint64_t)(uintptr_t)argument);
     unsigned char *slots[SLOTS] = {0};
     size_t slot_sizes[SLOTS];
-    for (unsigned long n = test_scale(60000); n--;) {
+    for (unsigned long n = test_scale(20000); n--;) {
         unsigned slot = (unsigned)(test_random(&random) % SLOTS);
         if (slots[slot]) {
             atomic_fetch_add(&damaged, pattern_check(slots[slot], slot_sizes[slot], slot) != SIZE_MAX);
@@ -261,7 +261,7 @@ static void keep_free(void)
 
 static void *asks_for_half(void *first)
 {
-    for (unsigned long n = test_scale(200); n--;) {
+    for (unsigned long n = test_scale(100); n--;) {
         if (first)
             keep_free();
         pthread_barrier_wait(&step);
@@ -285,7 +285,7 @@ START_TEST(test_two_at_once)
     for (unsigned i = 0; i < AT_ONCE; i++)
         pthread_join(threads[i], NULL);
     NEED(atomic_load(&refused) == 0, "%lu of %lu calls failed, and all would have fitted", atomic_load(&refused),
-         AT_ONCE * test_scale(200));
+         AT_ONCE * test_scale(100));
 }
 END_TEST
 

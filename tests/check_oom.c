@@ -223,7 +223,7 @@ END_TEST
 START_TEST(test_on_and_off)
 {
     uint64_t state = test_state((uint64_t)_i);
-    for (unsigned long round = test_scale(8000); round; round--) {
+    for (unsigned long round = test_scale(3000); round; round--) {
         uint64_t r = test_random(&state);
         if (round % 10 == 0) {
             atomic_store(&hak_os_fail_once, 0);
@@ -306,7 +306,7 @@ START_TEST(test_unmap_refused)
 {
     size_t address_space = 0, resident = resident_bytes();
     atomic_store(&hak_os_fail_unmap, 1);
-    for (size_t round = 0; round < 200; round++) {
+    for (size_t round = 0; round < 40; round++) {
         enum { AT_ONCE = 8 };
         unsigned char *got[AT_ONCE];
         for (size_t i = 0; i < AT_ONCE; i++) {
@@ -321,7 +321,7 @@ START_TEST(test_unmap_refused)
             hakmem_free(got[i]);
         }
         hakmem_malloc_trim(0);
-        if (round == 100)
+        if (round == 20)
             address_space = test_statm(0);
     }
     NEED(TEST_SANITIZER || resident_bytes() < resident + 4 * TEST_MIB, "%zu bytes resident, %zu before",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_random.c - ten million random calls in one thread, ten million in four that exchange their blocks, each
+ * check_random.c - three million random calls in one thread, three million in four that exchange their blocks, each
  * against a shadow model: what is live, where, how large, with which contents.
  *
  * The seed is printed; HAKMEM_TEST_SEED=SEED repeats a run (exactly, where one thread alone is at work).
@@ -17,7 +17,7 @@
 
 #include "stats/verify.h"
 
-#define OPERATIONS 10000000
+#define OPERATIONS 3000000
 #define SLOTS 12000 /* blocks of one thread at most */
 #define VERIFY_EVERY 500000
 #define THREADS 4

@@ -134,9 +134,20 @@ static inline uint64_t pattern_word(uint64_t seed, size_t offset)
 
 /*
  * Blocks above PATTERN_FULL bytes carry the pattern in their first and last 256 bytes and in 16 bytes of each
- * 4 KiB only: enough to see a page that is lost, shared or moved, and affordable for blocks of many megabytes.
+ * 4 KiB only: enough to see a page that is lost, shared or moved.  Beyond PATTERN_DENSE bytes it is one page of each
+ * 64 KiB, another for each seed: where a virtual machine has to ask its host for each page, a page takes 20 microseconds.
  */
 #define PATTERN_FULL ((size_t)16 << 10)
+#define PATTERN_DENSE ((size_t)256 << 10)
+
+/* The offset of the 16 bytes that follow those at `at`, both multiples of 4 KiB. */
+static inline size_t pattern_after(size_t at, uint64_t seed)
+{
+    if (at < PATTERN_DENSE)
+        return at + 4096;
+    size_t unit = at / 65536 + 1;
+    return unit * 65536 + (size_t)((seed + unit) * UINT64_C(0x9e3779b97f4a7c15) >> 60) * 4096;
+}
 
 static inline void pattern_fill_range(unsigned char *block, size_t from, size_t to, uint64_t seed)
 {
@@ -179,7 +190,7 @@ static inline void pattern_fill(void *block, size_t size, uint64_t seed)
         return;
     }
     pattern_fill_range(bytes, 0, 256, seed);
-    for (size_t at = 4096; at + 16 <= size; at += 4096)
+    for (size_t at = 4096; at + 16 <= size; at = pattern_after(at, seed))
         pattern_fill_range(bytes, at, at + 16, seed);
     pattern_fill_range(bytes, size - 256, size, seed);
 }
@@ -196,7 +207,7 @@ static inline size_t pattern_check_part(const void *block, size_t size, size_t f
         return pattern_check_range(bytes, 0, size < filled ? size : filled, seed);
     if ((bad = pattern_check_range(bytes, 0, size < 256 ? size : 256, seed)) != SIZE_MAX)
         return bad;
-    for (size_t at = 4096; at + 16 <= filled && at + 16 <= size; at += 4096)
+    for (size_t at = 4096; at + 16 <= filled && at + 16 <= size; at = pattern_after(at, seed))
         if ((bad = pattern_check_range(bytes, at, at + 16, seed)) != SIZE_MAX)
             return bad;
     if (size >= filled)

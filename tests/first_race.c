@@ -173,7 +173,7 @@ static int in_child(int (*function)(void))
 
 static void run_all(void)
 {
-    rounds = (int)test_scale(400);
+    rounds = (int)test_scale(150);
     for (int i = 0; i < rounds; i++) {
         int status = in_child(race);
         if (status) {
@@ -181,7 +181,7 @@ static void run_all(void)
             failed++;
         }
     }
-    for (; forked < (int)test_scale(100) && !forks_failed && !TEST_SANITIZER && !test_emulated(); forked++) {
+    for (; forked < (int)test_scale(40) && !forks_failed && !TEST_SANITIZER && !test_emulated(); forked++) {
         int status = in_child(fork_in_the_start);
         if (status) {
             tap_note("fork %d: status %#x", forked, (unsigned)status);

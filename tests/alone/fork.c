@@ -192,9 +192,9 @@ int main(void)
 {
     pthread_t threads[ALLOCATING], forking[FORKING];
 #ifdef TEST_CORE
-    unsigned long forks = test_scale(2500); /* with hak_verify(); the 10 000 are made by the preloaded program */
+    unsigned long forks = test_scale(1000); /* with hak_verify(); the preloaded program makes more */
 #else
-    unsigned long forks = test_scale(10000);
+    unsigned long forks = test_scale(3000);
 #endif
     /* qemu-user forks without regard for the locks that its own threads hold, and then children hang in it. */
     if (test_emulated()) {
