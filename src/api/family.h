@@ -9,6 +9,9 @@
 #include <limits.h>
 
 #include "front/fast.h"
+#include "process/init.h"
+#include "process/thread.h"
+#include "purge/trim.h"
 #include "stats/mallinfo.h"
 #include "os/libc_malloc.h"
 #include "os/os.h"
@@ -166,7 +169,7 @@ HAK_EXPORT void HAK_NAME(malloc_stats)(void)
 
 HAK_EXPORT int HAK_NAME(malloc_trim)(size_t pad)
 {
-    return hak_knob_value(force_libc) ? hak_libc_malloc_trim(pad) : hak_trim(pad) != 0;
+    return hak_knob_value(force_libc) ? hak_libc_malloc_trim(pad) : hak_ready() && hak_trim(pad) != 0;
 }
 
 HAK_EXPORT int HAK_NAME(mallopt)(int parameter, int value)

@@ -5,10 +5,11 @@
 #define HAK_NAME(f) hakmem_##f
 #include "api/family.h"
 #include "purge/pressure.h"
+#include "purge/trim.h"
 
 size_t hakmem_purge(void)
 {
-    return hak_trim(0);
+    return hak_ready() ? hak_trim(0) : 0;
 }
 
 void hakmem_on_pressure(hakmem_pressure_callback *callback, void *data)

@@ -13,6 +13,7 @@
 #include "pages/limit.h"
 #include "heap/registry.h"
 #include "purge/purge.h"
+#include "base/text.h"
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
 #include "pages/stock.h"

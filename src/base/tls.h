@@ -7,8 +7,8 @@
  * needs no set-up: it is the distance from hak_tcache_none, an empty cache for which every operation takes the slow
  * path.  That also spares the hot paths a test for a null pointer.
  */
-#ifndef HAK_THREAD_H
-#define HAK_THREAD_H
+#ifndef HAK_TLS_H
+#define HAK_TLS_H
 
 #include "base/base.h"
 
@@ -41,15 +41,6 @@ struct hak_tls {
 #pragma GCC visibility push(hidden)
 extern __thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
 
-struct hak_tcache;
-/* This thread's cache, given to it first if need be; NULL if it cannot have one (it has exited, or memory is out), and
- * then the commons must serve. */
-struct hak_tcache *hak_thread_tcache(void);
-/* The same for a thread that frees: it gets a cache only when it has freed a few blocks without.  libc frees some on
- * behalf of a thread when the thread's destructors have run, and nobody would take its cache back. */
-struct hak_tcache *hak_thread_tcache_freeing(void);
-/* The calling thread gives up the cache it may have, for good: force_libc was set after it had got one. */
-void hak_thread_leave(void);
 #pragma GCC visibility pop
 
 #endif

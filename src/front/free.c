@@ -7,6 +7,7 @@
 #include "front/fast.h"
 #include "pages/large.h"
 #include "os/libc_malloc.h"
+#include "process/thread.h"
 #include "purge/purge.h"
 #include "pages/misuse.h"
 #include "knobs/knobs.h"

@@ -9,6 +9,8 @@
 
 #include "front/fast.h"
 #include "process/init.h"
+#include "process/thread.h"
+#include "purge/trim.h"
 #include "pages/large.h"
 #include "pages/misuse.h"
 #include "pages/superslab.h"
@@ -62,7 +64,7 @@ static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
             hak_allocation_ends();
             return hak_live_bits_allocated(block);
         }
-    } while (hak_retry(&retry, size));
+    } while (hak_ready() && hak_retry(&retry, size));
     hak_misuse_report();
     return hak_out_of_memory();
 }

@@ -2,8 +2,8 @@
 /*
  * registry.h - all heaps and all threads' caches: made, numbered, handed out and taken back.
  */
-#ifndef HAK_POOL_H
-#define HAK_POOL_H
+#ifndef HAK_REGISTRY_H
+#define HAK_REGISTRY_H
 
 #include "heap/tcache.h"
 

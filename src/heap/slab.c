@@ -211,3 +211,15 @@ char *hak_slab_block_of(const struct hak_slab *slab, const void *p, size_t *bloc
     *block_size = size;
     return slab->base + (size_t)((const char *)p - slab->base) / size * size;
 }
+
+void hak_misuse_inside(const char *call, const void *p)
+{
+    size_t size;
+    const struct hak_slab *slab = hak_slab_of(p);
+    const char *block = slab->base;
+    if (HAK_ENTRY_CLASS(hak_entry_of(p)) < HAK_CLASS_COUNT)
+        block = hak_slab_block_of(slab, p, &size);
+    else
+        size = slab->length * HAK_UNIT;
+    hak_misuse_within(call, p, block, size);
+}

@@ -48,6 +48,8 @@ void hak_slab_enlist(struct hak_slab *slab, struct hak_slab_lists *lists);
 size_t hak_slab_purge(struct hak_slab *slab);
 /* The start of the block that holds the address; *block_size its size. */
 char *hak_slab_block_of(const struct hak_slab *slab, const void *p, size_t *block_size);
+/* Notes that the address lies in a slab or a large block, but no block begins there (misuse.h). */
+HAK_COLD void hak_misuse_inside(const char *call, const void *p);
 #pragma GCC visibility pop
 
 HAK_INLINE bool hak_slab_empty(const struct hak_slab *slab)

@@ -105,6 +105,12 @@ HAK_INLINE struct hak_tcache_hot *hak_tcache_hot_self(void)
     return (struct hak_tcache_hot *)((uintptr_t)&hak_tcache_none + (uintptr_t)hak_tls.delta);
 }
 
+/* The calling thread's cache; NULL if it has none. */
+HAK_INLINE struct hak_tcache *hak_tcache_mine(void)
+{
+    return hak_tls.state == HAK_THREAD_ATTACHED ? (struct hak_tcache *)hak_tcache_hot_self() : NULL;
+}
+
 /* The page map entry of an address.  False if it is not in the first window, or the thread has no cache yet. */
 HAK_INLINE bool hak_tcache_entry(const struct hak_tcache_hot *cache, const void *p, uint32_t *entry)
 {

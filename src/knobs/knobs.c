@@ -9,7 +9,7 @@
 
 #include "os/libc_malloc.h"
 #include "os/os.h"
-#include "pages/misuse.h"
+#include "base/text.h"
 
 _Atomic uint64_t hak_knobs[HAK_KNOBS] = {
 #define HAK_KNOB(name, type, when, least, most, initial, ...) (initial),

@@ -1,45 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * misuse.c - notes misuse, and formats and writes the lines of misuse.h and fatal.h.  Owns what each thread has noted.
- * Calls os.h; looks at window.h and slab.h to say what an address is.
+ * Calls text.h and os.h; looks at window.h to say what an address is.
  */
 #include "pages/misuse.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "os/fatal.h"
 #include "os/os.h"
 #include "knobs/knobs.h"
-#include "heap/slab.h"
-
-void hak_text_string(struct hak_text *text, const char *string)
-{
-    while (*string && text->at < text->end)
-        *text->at++ = *string++;
-}
-
-static void number_in_base(struct hak_text *text, uint64_t number, unsigned base)
-{
-    char digits[20];
-    unsigned n = 0;
-    do
-        digits[n++] = "0123456789abcdef"[number % base];
-    while (number /= base);
-    while (n && text->at < text->end)
-        *text->at++ = digits[--n];
-}
-
-void hak_text_decimal(struct hak_text *text, uint64_t number)
-{
-    number_in_base(text, number, 10);
-}
-
-void hak_text_hex(struct hak_text *text, uint64_t number)
-{
-    hak_text_string(text, "0x");
-    number_in_base(text, number, 16);
-}
+#include "pages/window.h"
 
 /* ---- lines ---- */
 
@@ -110,18 +83,6 @@ void hak_misuse_double_free(const char *call, const void *p, size_t block_size)
 void hak_misuse_within(const char *call, const void *p, const void *block, size_t block_size)
 {
     note((struct misuse){.kind = WITHIN, .call = call, .p = p, .block = block, .block_size = block_size});
-}
-
-void hak_misuse_inside(const char *call, const void *p)
-{
-    size_t size;
-    const struct hak_slab *slab = hak_slab_of(p);
-    const char *block = slab->base;
-    if (HAK_ENTRY_CLASS(hak_entry_of(p)) < HAK_CLASS_COUNT)
-        block = hak_slab_block_of(slab, p, &size);
-    else
-        size = slab->length * HAK_UNIT;
-    hak_misuse_within(call, p, block, size);
 }
 
 void hak_misuse_dead(const char *call, const void *p)

@@ -20,8 +20,7 @@
 /* Each notes one misuse; `call` is the libc name of the call that was given the pointer, a constant. */
 /* A block size of 0: not known, as the block's slab is gone. */
 HAK_COLD void hak_misuse_double_free(const char *call, const void *p, size_t block_size);
-/* The address lies in a slab or span, but no block begins there; or in this block. */
-HAK_COLD void hak_misuse_inside(const char *call, const void *p);
+/* The address lies in this block, which does not begin there. */
 HAK_COLD void hak_misuse_within(const char *call, const void *p, const void *block, size_t block_size);
 /* No block is there.  Says as much as the page map can tell: whether one began there, may have been there, or never. */
 HAK_COLD void hak_misuse_foreign(const char *call, const void *p);
@@ -30,14 +29,6 @@ HAK_COLD void hak_misuse_dead(const char *call, const void *p);
 HAK_COLD void hak_misuse_size(const char *call, const void *p, size_t size, size_t block_size);
 
 HAK_COLD void hak_misuse_report_noted(void);
-
-/* Text without allocation, for the lines above and for malloc_stats: a buffer that keeps what fits. */
-struct hak_text {
-    char *at, *end;
-};
-void hak_text_string(struct hak_text *text, const char *string);
-void hak_text_decimal(struct hak_text *text, uint64_t number);
-void hak_text_hex(struct hak_text *text, uint64_t number);
 #pragma GCC visibility pop
 
 /* Of the calling thread, which holds no lock: what was noted, if anything. */

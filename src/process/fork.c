@@ -15,6 +15,7 @@
 #include <signal.h>
 
 #include "process/init.h"
+#include "process/thread.h"
 #include "pages/large.h"
 #include "pages/limit.h"
 #include "pages/meta.h"

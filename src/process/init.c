@@ -15,7 +15,7 @@
 #include "stats/stats.h"
 #include "pages/superslab.h"
 #include "base/delay.h"
-#include "base/tls.h"
+#include "process/thread.h"
 #include "pages/window.h"
 
 _Atomic uint32_t hak_init_state;

@@ -28,8 +28,6 @@ enum hak_init_state { HAK_COLD_START, HAK_READY };
 extern _Atomic uint32_t hak_init_state;
 /* True when the allocator is ready. */
 bool hak_start_slow(void);
-/* The key whose destructor releases a thread's heap; its value is the heap. */
-bool hak_thread_start(void);
 /* Registers for fork, once. */
 void hak_fork_start(void);
 /* In the child of a fork before there were handlers for it: nobody holds a lock. */

@@ -6,7 +6,7 @@
  * Destructors of other keys may run after ours and still allocate and free.  By then the thread has no cache and
  * must not get one, which nobody would take back: it is EXITED, and the commons serves it.
  */
-#include "base/tls.h"
+#include "process/thread.h"
 
 #include <pthread.h>
 
@@ -17,8 +17,6 @@
 #include "knobs/knobs.h"
 
 #define FREES_WITHOUT_CACHE 64
-
-__thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
 
 static pthread_key_t key;
 

@@ -21,7 +21,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "process/init.h"
 #include "os/os.h"
 #include "heap/registry.h"
 #include "purge/pace.h"

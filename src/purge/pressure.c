@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pressure.c - gives all free memory back when the soft limit is passed, and tells the program if that is not enough.
- * Owns the program's callback, guarded by hak_pressure_lock (HAK_RANK_PRESSURE).  Calls slow.h and limit.h.
+ * Owns the program's callback, guarded by hak_pressure_lock (HAK_RANK_PRESSURE).  Calls trim.h and limit.h.
  *
  * One thread does it; the others go on.  The callback may allocate and free.
  */
@@ -10,7 +10,7 @@
 #include <errno.h>
 
 #include "os/lock.h"
-#include "front/slow.h"
+#include "purge/trim.h"
 
 struct hak_lock hak_pressure_lock = HAK_LOCK_INIT(HAK_RANK_PRESSURE);
 

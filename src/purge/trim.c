@@ -5,10 +5,11 @@
  *
  * Other threads' magazines are out of reach; they are bounded (sizeclass_table.h).
  */
+#include "purge/trim.h"
+
 #include <errno.h>
 
 #include "os/os.h"
-#include "process/init.h"
 #include "pages/large.h"
 #include "pages/limit.h"
 #include "pages/misuse.h"
@@ -16,7 +17,6 @@
 #include "heap/registry.h"
 #include "purge/purge.h"
 #include "knobs/knobs.h"
-#include "front/slow.h"
 
 /* Who is told to keep as much wants nothing to go back in the middle of a call. */
 #define KEEP_ALL ((size_t)1 << 40)
@@ -52,9 +52,7 @@ static size_t give_back_locked(struct hak_tcache *mine, size_t keep, bool pages)
 
 static size_t give_back(size_t keep, bool pages)
 {
-    if (!hak_ready())
-        return 0;
-    struct hak_tcache *mine = hak_thread_tcache();
+    struct hak_tcache *mine = hak_tcache_mine();
     hak_lock(&hak_purge_lock);
     size_t given = give_back_locked(mine, keep, pages);
     hak_unlock(&hak_purge_lock);
@@ -136,7 +134,7 @@ void hak_retry_begin(struct hak_retry *retry)
 bool hak_retry(struct hak_retry *retry, size_t size)
 {
     bool again = false;
-    if (!hak_ready() || !hak_os_could_map(size))
+    if (!hak_os_could_map(size))
         return false;
     if (retry->last) {
         note_futile(size);
@@ -144,7 +142,7 @@ bool hak_retry(struct hak_retry *retry, size_t size)
     }
     if (hak_load_acquire(&reclaims) != retry->seen && retry->others++ < OTHERS_MOST)
         return true;
-    struct hak_tcache *mine = hak_thread_tcache();
+    struct hak_tcache *mine = hak_tcache_mine();
     hak_lock(&hak_purge_lock);
     if (hak_load(&reclaims) != retry->seen && retry->others++ < OTHERS_MOST) {
         again = true; /* another thread has done it while this one waited */

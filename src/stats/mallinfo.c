@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "os/os.h"
-#include "pages/misuse.h"
+#include "base/text.h"
 #include "stats/stats.h"
 
 static void collect(struct hakmem_stats *stats)

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "pages/misuse.h"
+#include "base/text.h"
 #include "stats/usage.h"
 
 struct member {

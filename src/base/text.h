@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* text.h - text without allocation, for messages and statistics: a buffer that keeps what fits. */
+#ifndef HAK_TEXT_H
+#define HAK_TEXT_H
+
+#include "base/base.h"
+
+struct hak_text {
+    char *at, *end; /* what is appended next goes to `at`, and nothing to `end` or behind it */
+};
+
+#pragma GCC visibility push(hidden)
+void hak_text_string(struct hak_text *text, const char *string);
+void hak_text_decimal(struct hak_text *text, uint64_t number);
+/* With 0x in front. */
+void hak_text_hex(struct hak_text *text, uint64_t number);
+#pragma GCC visibility pop
+
+#endif
