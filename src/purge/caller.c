@@ -84,10 +84,11 @@ static bool rush_allowed(uint64_t now)
            hak_super_keep() < RUSH_KEEP_MAX;
 }
 
-/* The less is in use, the more each block of it may keep from going back. */
-static size_t settle(void)
+/* The less is in use, the more each block of it may keep from going back: with half of it freed there is another look.
+ * Returns the bytes that are free. */
+static size_t settle(size_t used)
 {
-    return hak_purge_settle(rush.ever ? HAK_MIN(HAK_PURGE_SLACK, HAK_MAX(rush.used / 2, HAK_UNIT)) : HAK_PURGE_SLACK);
+    return hak_purge_settle(rush.ever ? HAK_MIN(HAK_PURGE_SLACK, HAK_MAX(used / 2, HAK_UNIT)) : HAK_PURGE_SLACK);
 }
 
 /* Bytes of blocks that the program or its magazines have, about. */
@@ -100,7 +101,7 @@ static size_t in_use(size_t held, size_t idle)
 /* How much is free; a rush if that is much more than it was. */
 static size_t look(uint64_t now, bool may_rush)
 {
-    size_t idle = settle(), held = hak_load(&hak_limit_held), used = in_use(held, idle);
+    size_t held = hak_load(&hak_limit_held), used = in_use(held, hak_purge_idle()), idle = settle(used);
     size_t much = HAK_MAX(rush.ever ? HAK_FEW : RUSH_FIRST, used / RUSH_SHARE);
     if (rush.given)
         rush_judge(idle, held, now);
@@ -118,7 +119,7 @@ static size_t look(uint64_t now, bool may_rush)
     rush.held = hak_load(&hak_limit_held);
     rush.idle = rush.base = hak_purge_idle();
     rush.used = in_use(rush.held, rush.idle);
-    settle();
+    settle(rush.used);
     rush.outside = hak_purge_idle_outside();
     hak_store(&used_from, hak_add_sat(rush.held, HAK_LOSS_MIN));
     return rush.idle;

@@ -136,6 +136,9 @@ size_t hak_purge_pass(bool *round)
 size_t hak_purge_rush(size_t pages_from)
 {
     size_t given = 0, in_slabs = 0;
+    struct hak_tcache *mine = hak_tcache_mine();
+    if (mine)
+        hak_tcache_empty(mine); /* else a few thousand blocks of its magazines would keep as many slabs */
     hak_lock(&hak_purge_lock);
     each_heap(hak_heap_drain);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
