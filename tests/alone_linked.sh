@@ -31,7 +31,7 @@ link purge c purge.c
 run tsd "destructors of thread-specific data" "$scratch/tsd"
 run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
-run purge "memory that comes back by itself" "$scratch/purge"
+run purge "memory that comes back by itself" "$scratch/purge" helper
 
 if have "$CXX" && compile_cxx -fPIC -shared -o "$scratch/libnew.so" "$tests/alone/new_library.cc" 2>/dev/null; then
     compile_cxx -o "$scratch/new_delete" "$tests/alone/new_delete.cc" "$scratch/libnew.so" "$library" \

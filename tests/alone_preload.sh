@@ -38,7 +38,8 @@ build purge c purge.c
 run tsd "destructors of thread-specific data" "$scratch/tsd"
 run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
-run purge "memory that comes back by itself" "$scratch/purge"
+# All that purge.c tests is core_purge's; here it is whether there is a helper, as that looks at who called.
+run purge "memory that comes back by itself" "$scratch/purge" helper
 
 # Programs that do not tell libc's code from theirs by where it seems to be.
 if compile_c -fno-pie -no-pie -DTAKE_ABORT -o "$scratch/fixed" "$tests/alone/purge.c" 2>/dev/null; then

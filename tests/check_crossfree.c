@@ -16,7 +16,7 @@
 
 /* Every kind of block: classes, spans, mappings, both sides of each border. */
 static const size_t sizes[] = {0,     1,      16,     48,     129,     1000,    4096,    32768,
-                               32769, 100000, 131072, 131073, 1048576, 1048577, 2500000};
+                               32769, 100000, 131072, 131073, 1048576, 2500000};
 
 struct block {
     void *address;

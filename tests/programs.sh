@@ -52,7 +52,7 @@ cat >"$scratch/program.pl" <<'END'
 use strict;
 my ($seed, %table, @list) = (1);
 sub rnd { $seed = ($seed * 1103515245 + 12345) & 0x7fffffff; return $seed % $_[0]; }
-for my $i (1 .. 200000) {
+for my $i (1 .. 100000) {
     my $key = "key" . rnd(20000);
     $table{$key} .= "x" x rnd(20);
     delete $table{"key" . rnd(20000)} if $i % 3 == 0;
@@ -106,7 +106,7 @@ for t in threads: t.start()
 for t in threads: t.join()
 print(results)
 big = [bytearray(1 << 20) for _ in range(50)]
-for b in big: b.extend(b"x" * 3000000)
+for b in big: b.extend(b"x" * 1000000)
 print(sum(map(len, big)))
 pid = os.fork()
 if pid == 0:
@@ -140,8 +140,8 @@ fi
 cat >"$scratch/program.sql" <<'END'
 PRAGMA temp_store = MEMORY;
 CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, value REAL, data BLOB);
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
-INSERT INTO t SELECT i, 'name ' || (i * 7919 % 60000), i * 1.5, zeroblob(i % 300) FROM n;
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+INSERT INTO t SELECT i, 'name ' || (i * 7919 % 30000), i * 1.5, zeroblob(i % 300) FROM n;
 CREATE INDEX by_name ON t (name);
 CREATE INDEX by_value ON t (value, name);
 UPDATE t SET name = name || ' more', data = zeroblob(id % 2000) WHERE id % 3 = 0;
@@ -190,7 +190,7 @@ if have git && loads "$(command -v git)"; then both git "git on a repository" ru
 # ---- gcc ------------------------------------------------------------------------------------------------------------
 awk 'BEGIN {
     print "struct s { int a, b; struct s *next; }; int table[1000];"
-    for (i = 0; i < 1200; i++) {
+    for (i = 0; i < 500; i++) {
         printf "int f%d(struct s *p, int n)\n{\n    int r = %d;\n    switch (n %% 7) {\n", i, i
         for (k = 0; k < 7; k++)
             printf "    case %d: for (int i = 0; i < n; i++) r += table[(i * %d) %% 1000] ^ p->a; break;\n", k, i + k + 3
@@ -208,12 +208,12 @@ run_redis()
     until [ -S socket ] || ! kill -0 $server 2>/dev/null; do
         sleep 0.2
     done
-    limited 1800 redis-benchmark -s socket -n 30000 -c 20 -P 8 -r 5000 -d 200 -q \
+    limited 1800 redis-benchmark -s socket -n 10000 -c 20 -P 8 -r 5000 -d 200 -q \
         -t set,get,incr,lpush,rpop,sadd,hset,spop,zadd,lrange_100,mset >bench.log 2>&1
     echo "redis-benchmark: $?"
     awk 'BEGIN {
         print "FLUSHALL"
-        for (i = 0; i < 20000; i++) {
+        for (i = 0; i < 10000; i++) {
             print "SET key:" i % 5000 " value" i
             print "APPEND key:" i % 5000 " and more of it"
             print "HSET hash:" i % 100 " field" i " " i * 3
@@ -239,7 +239,7 @@ fi
 # ---- z3 -------------------------------------------------------------------------------------------------------------
 awk 'BEGIN {
     print "(set-option :smt.random_seed 1)\n(set-option :produce-models true)"
-    n = 9
+    n = 8
     for (i = 0; i < n; i++) print "(declare-const q" i " Int)\n(assert (and (>= q" i " 0) (< q" i " " n ")))"
     for (i = 0; i < n; i++)
         for (j = i + 1; j < n; j++)

@@ -194,7 +194,7 @@ int main(void)
 #ifdef TEST_CORE
     unsigned long forks = test_scale(1000); /* with hak_verify(); the preloaded program makes more */
 #else
-    unsigned long forks = test_scale(3000);
+    unsigned long forks = test_scale(1500);
 #endif
     /* qemu-user forks without regard for the locks that its own threads hold, and then children hang in it. */
     if (test_emulated()) {
