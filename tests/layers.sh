@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The folders of src/ are layers, in the order of src/README: a file includes and calls its own folder and those below.
-# Each internal header compiles by itself.
+# Each internal header compiles by itself.  And no variable lies in the cache line of a lock that all threads share.
 # shellcheck source-path=SCRIPTDIR source=tap.subr
 . "${top_srcdir:-$(dirname "$0")/..}/tests/tap.subr"
 src=$top_srcdir/src
@@ -75,4 +75,16 @@ done
 [ ! -s "$scratch/alone" ]
 ok $? "each internal header compiles by itself"
 note "$scratch/alone"
+
+if nm -n -S -t d "$library" >"$scratch/variables" 2>/dev/null && grep -q ' hak_super_lock$' "$scratch/variables"; then
+    awk '$3 ~ /^[bdBD]$/ { first = int($1 / 64); last = int(($1 + $2 - 1) / 64)
+            if ($4 ~ /^hak_.*_lock$/) { lock[first] = $4; locks++ }
+            names[first] = names[first] " " $4; if (last > first) names[last] = names[last] " " $4 }
+        END { for (line in lock) if (names[line] != " " lock[line]) print names[line]; exit locks < 7 }' \
+        "$scratch/variables" >"$scratch/shared" && [ ! -s "$scratch/shared" ]
+    ok $? "each lock has a cache line of its own"
+    note "$scratch/shared"
+else
+    skip "each lock has a cache line of its own" "no shared library with symbols"
+fi
 finish

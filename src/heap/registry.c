@@ -22,7 +22,7 @@
 #define HEAPS_MAX 16384u
 #define RECLAIM_LOOKS 8u
 
-struct hak_lock hak_registry_lock = HAK_LOCK_INIT(HAK_RANK_REGISTRY);
+HAK_LOCK_ALONE struct hak_lock hak_registry_lock = HAK_LOCK_INIT(HAK_RANK_REGISTRY);
 struct hak_heap *hak_orphan_heap;
 
 /* Magazines that are empty and full at once.  Nobody writes there, and nobody can: all threads begin with it. */

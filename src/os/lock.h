@@ -40,6 +40,9 @@ struct hak_lock {
 };
 
 #define HAK_LOCK_INIT(rank) {0, 0, rank}
+/* Of the definition of a lock that all threads share: nothing else is in its cache line, so that who waits for it
+ * disturbs nobody else. */
+#define HAK_LOCK_ALONE __attribute__((aligned(HAK_LINE), section("hak_locks")))
 
 #pragma GCC visibility push(hidden)
 

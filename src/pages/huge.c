@@ -27,7 +27,7 @@ struct mapping {
     size_t size;
 };
 
-struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
+HAK_LOCK_ALONE struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
 _Atomic size_t hak_huge_settled = HAK_PURGE_SLACK;
 
 /* Open addressing with linear probing; at most half full. */

@@ -18,7 +18,7 @@ struct free_piece {
     struct free_piece *next;
 };
 
-struct hak_lock hak_meta_lock = HAK_LOCK_INIT(HAK_RANK_META);
+HAK_LOCK_ALONE struct hak_lock hak_meta_lock = HAK_LOCK_INIT(HAK_RANK_META);
 
 static struct free_piece *pieces[LARGEST_LOG2 + 1];
 static char *block; /* the rest of the newest block of pages */

@@ -22,7 +22,7 @@
 /* Where addresses are scarce a longer run than this part of them could not be had beside a few others. */
 #define RUN_SHARE 32u
 
-struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
+HAK_LOCK_ALONE struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 _Atomic uint32_t hak_purge_due;
 _Atomic size_t hak_super_settled = HAK_PURGE_SLACK;
 _Atomic uint32_t hak_purge_in_background;

@@ -19,7 +19,7 @@
 struct hak_window hak_window_first;
 size_t hak_window_limit;
 
-struct hak_lock hak_window_lock = HAK_LOCK_INIT(HAK_RANK_WINDOW);
+HAK_LOCK_ALONE struct hak_lock hak_window_lock = HAK_LOCK_INIT(HAK_RANK_WINDOW);
 
 static struct hak_window *newest = &hak_window_first; /* the one that grows */
 static _Atomic size_t supers_mapped;

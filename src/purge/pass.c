@@ -20,7 +20,7 @@
 #define SUPERS_IN_A_PIECE 16u
 #define YIELD_AFTER 4u /* pieces of work during which somebody has waited for hak_purge_lock */
 
-struct hak_lock hak_purge_lock = HAK_LOCK_INIT(HAK_RANK_PURGE);
+HAK_LOCK_ALONE struct hak_lock hak_purge_lock = HAK_LOCK_INIT(HAK_RANK_PURGE);
 
 /* Where a walk over all superslabs goes on. */
 struct place {

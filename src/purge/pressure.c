@@ -12,7 +12,7 @@
 #include "os/lock.h"
 #include "purge/trim.h"
 
-struct hak_lock hak_pressure_lock = HAK_LOCK_INIT(HAK_RANK_PRESSURE);
+HAK_LOCK_ALONE struct hak_lock hak_pressure_lock = HAK_LOCK_INIT(HAK_RANK_PRESSURE);
 
 static hakmem_pressure_callback *callback;
 static void *callback_data;
