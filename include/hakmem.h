@@ -80,8 +80,8 @@ HAKMEM_API const char *hakmem_version(void) HAKMEM_NOTHROW;
 /** @name The C standard's functions @{ */
 
 /**
- * Allocates a block of at least `size` bytes, its contents undefined.  hakmem_malloc(0) returns a unique block of
- * no usable length promise that may be freed.
+ * Allocates a block of at least `size` bytes, its contents undefined.  hakmem_malloc(0) returns a block that is
+ * unlike all others and may be freed, but not written to.
  * @return the block, or NULL with errno ENOMEM (also for every size above PTRDIFF_MAX).
  */
 HAKMEM_API void *hakmem_malloc(size_t size) HAKMEM_NOTHROW HAKMEM_ALLOCATES HAKMEM_ATTR((alloc_size(1)));
@@ -154,7 +154,7 @@ HAKMEM_API void hakmem_cfree(void *block) HAKMEM_NOTHROW;
 /**
  * A summary of the whole process's heap, in bytes: `arena` held from the kernel for blocks of up to 64 MiB, `hblks`
  * and `hblkhd` number and size of larger ones, `uordblks` in live blocks of up to 64 MiB, `fordblks` free in
- * `arena`, `fsmblks` of these in threads' magazines, `keepcost` returnable at once by hakmem_malloc_trim.
+ * `arena`, `fsmblks` of these in magazines, depots and outboxes, `keepcost` returnable at once by hakmem_malloc_trim.
  * All other fields are 0.
  */
 HAKMEM_API struct mallinfo2 hakmem_mallinfo2(void) HAKMEM_NOTHROW;

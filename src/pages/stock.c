@@ -65,8 +65,7 @@ struct hak_slab *hak_stock_put(unsigned heap, struct hak_slab *run)
     if (units > HAK_STOCK_UNITS_MAX)
         return run;
     hak_lock(&stock->lock);
-    /* Who wants less to be kept than by default wants no stocks. */
-    size_t most = hak_super_keep() < HAK_DEFAULT_keep_free ? 0 : BUDGET_UNITS;
+    size_t most = hak_super_keep() < HAK_KEEP_AT_EASE ? 0 : BUDGET_UNITS;
     if (stock->count[units] == HAK_STOCK_DEPTH || (stock->count[units] && hak_load(&stock->units) + units > most))
         out = stock_drop(stock, (unsigned)units);
     if (HAK_LIKELY(hak_load(&stock->units) + units <= most)) {

@@ -337,7 +337,7 @@ struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry, bool *untouched)
 static bool too_much_is_free(void)
 {
     size_t keep = hak_super_keep();
-    return keep < HAK_DEFAULT_keep_free && (addresses_are_scarce ? counts.free : counts.free_dirty) > keep;
+    return keep < HAK_KEEP_AT_EASE && (addresses_are_scarce ? counts.free : counts.free_dirty) > keep;
 }
 
 static void note_level(void)

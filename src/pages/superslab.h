@@ -28,6 +28,8 @@ extern size_t hak_super_run_max; /* bytes of the longest run that a block may ha
 extern struct hak_lock hak_super_lock;
 /* Free memory that may be kept in dirty units, in bytes. */
 size_t hak_super_keep(void);
+/* Who lets less be kept than this wants nothing to wait for a pass. */
+#define HAK_KEEP_AT_EASE ((size_t)64 << 20)
 /* Set where memory is freed when more of it is free than purge.c allowed for when it last looked: bytes in free dirty
  * units beyond hak_super_settled, say. */
 #define HAK_PURGE_SLACK ((size_t)1 << 20) /* what is allowed for beyond what is free */

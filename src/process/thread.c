@@ -23,11 +23,11 @@ static pthread_key_t key;
 static void thread_exits(void *cache)
 {
     struct hak_tcache *thread = cache;
-    bool main = thread->thread == thread->process;
+    bool is_main = thread->thread == thread->process;
     hak_tls.state = HAK_THREAD_EXITED;
     hak_tls.delta = 0;
     hak_registry_release(thread);
-    hak_helper_thread_left(main);
+    hak_helper_thread_left(is_main);
     hak_misuse_report();
 }
 

@@ -250,10 +250,10 @@ static void dismiss_for_good(void)
     hak_store(&hak_purge_due, HAK_PURGE_GROWN);
 }
 
-void hak_helper_thread_left(bool main)
+void hak_helper_thread_left(bool is_main)
 {
     uint32_t asleep = ASLEEP;
-    if (main)
+    if (is_main)
         dismiss_for_good();
     else if (hak_registry_threads() == 0)
         hak_helper_look();

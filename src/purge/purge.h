@@ -64,7 +64,7 @@ void hak_caller_forked(void);
 void hak_helper_look(void);
 /* A thread, the process's main one or another, has given up its cache: the helper leaves with the last but one, and
  * for good, before this returns, with the main one. */
-void hak_helper_thread_left(bool main);
+void hak_helper_thread_left(bool is_main);
 /* At the start, so that the child of a vfork is told from its parent. */
 void hak_helper_in_process(void);
 /* In the child of a fork: there is no helper. */

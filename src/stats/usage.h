@@ -16,6 +16,7 @@
 #include "pages/large.h"
 #include "heap/registry.h"
 #include "pages/stock.h"
+#include "os/os.h"
 #include "pages/superslab.h"
 
 /* All that is known but not of a heap. */
@@ -24,7 +25,7 @@ struct hak_counts {
     struct hak_huge_counts huge;
     struct hak_stock_counts stocks;
     size_t own_bytes, mapped, mapped_peak, want_huge, resident;
-    size_t calls[8]; /* by enum hak_os_kind */
+    size_t calls[HAK_OS_KINDS]; /* by enum hak_os_kind */
 };
 
 struct hak_view {
