@@ -31,7 +31,7 @@ struct hak_tls {
     uint8_t fork;   /* enum hak_fork_state */
     uint8_t frees;  /* how many blocks it has freed before it had a cache */
     uint8_t misuses; /* how many were found and not reported yet (misuse.h) */
-    uint8_t ticks;  /* how many of its calls have passed by caller.c */
+    uint8_t ticks;  /* how many of its calls have passed while calls watch (purge.h), modulo 256 */
     /* Debug builds: the locks held, by rank. */
     uint8_t ranks_held[16];
     uint32_t ranks;

@@ -68,7 +68,7 @@ static bool free_common(void *p)
 HAK_INLINE void finish(const void *caller)
 {
     hak_misuse_report();
-    if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
+    if (HAK_UNLIKELY(hak_purge_due_free()))
         hak_purge_tick(caller);
 }
 

@@ -34,7 +34,7 @@ void hak_allocation_ends(void)
         hak_shed();
     if (HAK_UNLIKELY(hak_load(&hak_limit_pressed)))
         hak_pressure();
-    if (HAK_UNLIKELY(hak_load(&hak_purge_due)))
+    if (HAK_UNLIKELY(hak_purge_due_alloc()))
         hak_purge_tick_alloc();
 }
 

@@ -20,7 +20,6 @@
 #include "purge/pace.h"
 #include "purge/purge.h"
 
-#define CALLS_PER_LOOK 256u             /* calls of a thread, of which one looks whether it is time */
 #define RUSH_FIRST ((size_t)16 << 20)   /* bytes: a program that never has as much free is left alone */
 #define RUSH_SHARE 8u                   /* and from this part of what is in use */
 #define RUSH_DELAY_MAX 10000u           /* with a longer purge_delay nothing is to go back in the middle of a call, */
@@ -47,7 +46,7 @@ static struct {
     uint64_t barred;  /* none before this time */
     unsigned patience;
 } rush;
-static _Atomic size_t used_from = SIZE_MAX; /* with as many bytes held, use of what was given back has begun */
+_Atomic size_t hak_purge_used_from = SIZE_MAX;
 
 /* ---- rushes ---- */
 
@@ -65,7 +64,7 @@ static void rush_judge(size_t idle, size_t held, uint64_t now)
     size_t again = HAK_MIN(grown + used, rush.given);
     if (!rush.used_at && again >= HAK_LOSS_MIN) {
         rush.used_at = now;
-        hak_store(&used_from, SIZE_MAX);
+        hak_store(&hak_purge_used_from, SIZE_MAX);
     }
     uint64_t rested = (rush.used_at ? rush.used_at : now) - rush.at;
     if (rested >= hak_knob_value(purge_delay))
@@ -75,7 +74,7 @@ static void rush_judge(size_t idle, size_t held, uint64_t now)
     else
         return;
     rush.given = 0;
-    hak_store(&used_from, SIZE_MAX);
+    hak_store(&hak_purge_used_from, SIZE_MAX);
 }
 
 static bool rush_allowed(uint64_t now)
@@ -121,7 +120,7 @@ static size_t look(uint64_t now, bool may_rush)
     rush.used = in_use(rush.held, rush.idle);
     settle(rush.used);
     rush.outside = hak_purge_idle_outside();
-    hak_store(&used_from, hak_add_sat(rush.held, HAK_LOSS_MIN));
+    hak_store(&hak_purge_used_from, hak_add_sat(rush.held, HAK_LOSS_MIN));
     return rush.idle;
 }
 
@@ -145,11 +144,6 @@ static void pass_if_due(uint64_t now)
 
 void hak_caller_tick(bool frees)
 {
-    bool grown = frees && hak_load(&hak_purge_due) == HAK_PURGE_GROWN;
-    bool used = hak_load(&hak_limit_held) >= hak_load(&used_from);
-    /* Asking for the time is a system call. */
-    if (!grown && !used && hak_tls.ticks++ % CALLS_PER_LOOK)
-        return;
     if (hak_load(&busy) || atomic_exchange(&busy, 1))
         return;
     uint64_t now = hak_os_milliseconds();

@@ -20,7 +20,9 @@
 #ifndef HAK_PURGE_H
 #define HAK_PURGE_H
 
+#include "base/tls.h"
 #include "os/lock.h"
+#include "pages/limit.h"
 #include "pages/superslab.h"
 
 #pragma GCC visibility push(hidden)
@@ -47,10 +49,12 @@ enum hak_purge_due {
 /* hak_purge_due will be set when `slack` bytes more are free than now; returns the bytes that are. */
 size_t hak_purge_settle(size_t slack);
 
-/* Called without a lock, when hak_purge_due is set, by a function of the family that frees; `caller` is where it
- * returns to. */
+/* caller.c: with as many bytes held, use of what was given back has begun. */
+extern _Atomic size_t hak_purge_used_from;
+/* Called without a lock, when hak_purge_due_free() says so, by a function of the family that frees; `caller` is where
+ * it returns to. */
 HAK_COLD void hak_purge_tick(const void *caller);
-/* Called likewise, by a function of the family that allocates. */
+/* Called likewise, by a function of the family that allocates, when hak_purge_due_alloc() says so. */
 HAK_COLD void hak_purge_tick_alloc(void);
 /* Gives back what is more than keep_free allows, where that cannot wait for a pass. */
 void hak_purge_excess(void);
@@ -70,5 +74,23 @@ void hak_helper_in_process(void);
 /* In the child of a fork: there is no helper. */
 void hak_helper_forked(void);
 #pragma GCC visibility pop
+
+/* Whether it is this call's turn to look while calls watch: one of 256 of a thread, as asking for the time is a system
+ * call, and each when use of what was given back has begun. */
+HAK_INLINE bool hak_purge_turn(void)
+{
+    return hak_tls.ticks++ == 0 || hak_load(&hak_limit_held) >= hak_load(&hak_purge_used_from);
+}
+
+HAK_INLINE bool hak_purge_due_free(void)
+{
+    uint32_t due = hak_load(&hak_purge_due);
+    return HAK_UNLIKELY(due != 0) && (due == HAK_PURGE_GROWN || HAK_UNLIKELY(hak_purge_turn()));
+}
+
+HAK_INLINE bool hak_purge_due_alloc(void)
+{
+    return HAK_UNLIKELY(hak_load(&hak_purge_due) != 0) && HAK_UNLIKELY(hak_purge_turn());
+}
 
 #endif
