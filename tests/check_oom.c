@@ -190,7 +190,7 @@ static int refuse(long number, int once)
     hakmem_malloc_trim(0);
     hak_verify();
     /* With only one call refused the allocator may know another way, as with the last few: a block that cannot grow where
-     * it is moves to where there is room.  A thread that gets no cache uses the commons. */
+     * it is moves to where there is room.  A thread that gets no cache uses the orphan heap. */
     enum { ASIDE = 4 };
     MUST(once || number + ASIDE >= calls_before_thread || refused, "call %ld failed and nobody was told", number);
     return calls > number ? SAID_SOMETHING_FAILED : SAID_NOTHING_FAILED;

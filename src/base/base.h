@@ -14,7 +14,7 @@
  *   magazine   a thread's stack of free blocks of one class, reached without a lock
  *   depot      a heap's stack of free blocks of one class, behind the magazine, under the heap's lock
  *   outbox     blocks that a thread freed and other threads' heaps own, delivered in batches
- *   commons    the one heap without threads: for those that are exiting or could not have a cache
+ *   orphan     the one heap without threads: for those that are exiting or could not have a cache
  */
 #ifndef HAK_BASE_H
 #define HAK_BASE_H

@@ -15,7 +15,7 @@
 enum hak_thread_state {
     HAK_THREAD_NEW,      /* has no cache yet */
     HAK_THREAD_ATTACHED, /* owns the cache that delta leads to */
-    HAK_THREAD_EXITED,   /* gave its cache up; what it still does goes to the commons */
+    HAK_THREAD_EXITED,   /* gave its cache up; what it still does goes to the orphan heap */
 };
 
 enum hak_fork_state {

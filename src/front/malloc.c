@@ -45,8 +45,8 @@ HAK_INLINE void *alloc_from(struct hak_tcache *thread, unsigned class)
     return block ? block : hak_tcache_refill(thread, class);
 }
 
-/* By whatever way there is: the magazine, the commons; and once more after all that is free anywhere was given back to
- * the kernel.  The alignment and size are those that the program asked for. */
+/* By whatever way there is: the magazine, the orphan heap; and once more after all that is free anywhere was given
+ * back to the kernel.  The alignment and size are those that the program asked for. */
 static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
 {
     struct hak_retry retry = {0};

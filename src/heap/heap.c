@@ -316,7 +316,7 @@ void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, u
 
 /* A batch of blocks of one heap, sorted by class before the heap's lock is taken, so that others wait for it less
  * long. */
-struct parcel {
+struct sorted_batch {
     unsigned count;
     uint8_t first, last;               /* the classes in it are between these */
     uint16_t end[HAK_CLASS_COUNT + 1]; /* of class i: the blocks from end[i - 1] to end[i] when it is sorted */
@@ -324,14 +324,14 @@ struct parcel {
 };
 
 /* Takes the heap's blocks out of the array; moves the others to its front and returns how many they are. */
-static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **blocks, unsigned count)
+static unsigned sort_by_class(struct sorted_batch *batch, const struct hak_heap *heap, void **blocks, unsigned count)
 {
     uint8_t class_of[HAK_RECEIVE_MAX];
     void *mine[HAK_RECEIVE_MAX];
     unsigned others = 0, all = 0;
-    parcel->first = HAK_CLASS_COUNT - 1;
-    parcel->last = 0;
-    memset(parcel->end, 0, sizeof parcel->end);
+    batch->first = HAK_CLASS_COUNT - 1;
+    batch->last = 0;
+    memset(batch->end, 0, sizeof batch->end);
     for (unsigned i = 0; i < count; i++) {
         uint32_t entry = hak_entry_of(blocks[i]);
         uint8_t class = (uint8_t)HAK_ENTRY_CLASS(entry);
@@ -343,44 +343,44 @@ static unsigned pack(struct parcel *parcel, const struct hak_heap *heap, void **
         } else {
             mine[all] = blocks[i];
             class_of[all++] = class;
-            parcel->end[class + 1]++;
-            parcel->first = HAK_MIN(parcel->first, class);
-            parcel->last = HAK_MAX(parcel->last, class);
+            batch->end[class + 1]++;
+            batch->first = HAK_MIN(batch->first, class);
+            batch->last = HAK_MAX(batch->last, class);
         }
     }
-    for (unsigned class = parcel->first; class <= parcel->last; class++)
-        parcel->end[class + 1] = (uint16_t)(parcel->end[class + 1] + parcel->end[class]);
+    for (unsigned class = batch->first; class <= batch->last; class++)
+        batch->end[class + 1] = (uint16_t)(batch->end[class + 1] + batch->end[class]);
     for (unsigned i = 0; i < all; i++)
-        parcel->blocks[parcel->end[class_of[i]]++] = mine[i];
-    parcel->count = all;
+        batch->blocks[batch->end[class_of[i]]++] = mine[i];
+    batch->count = all;
     return others;
 }
 
-static void unpack(struct hak_heap *heap, const struct parcel *parcel)
+static void store_sorted(struct hak_heap *heap, const struct sorted_batch *batch)
 {
     unsigned start = 0;
-    for (unsigned class = parcel->first; class <= parcel->last; class++) {
-        unsigned end = parcel->end[class];
+    for (unsigned class = batch->first; class <= batch->last; class++) {
+        unsigned end = batch->end[class];
         if (end > start)
-            store(heap, class, parcel->blocks + start, end - start);
+            store(heap, class, batch->blocks + start, end - start);
         start = end;
     }
-    heap->remote_frees += parcel->count;
+    heap->remote_frees += batch->count;
 }
 
 unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
 {
-    struct parcel parcel;
+    struct sorted_batch batch;
     uint32_t moved = hak_load_acquire(&heap->moved);
-    unsigned others = pack(&parcel, heap, blocks, count);
+    unsigned others = sort_by_class(&batch, heap, blocks, count);
     hak_lock(&heap->lock);
     if (HAK_LIKELY(hak_load(&heap->moved) == moved)) {
-        unpack(heap, &parcel);
+        store_sorted(heap, &batch);
         note_level(heap);
     } else {
         /* Some may be of slabs that have another owner since. */
-        memcpy(blocks + others, parcel.blocks, parcel.count * sizeof *blocks);
-        others += parcel.count;
+        memcpy(blocks + others, batch.blocks, batch.count * sizeof *blocks);
+        others += batch.count;
     }
     hak_unlock(&heap->lock);
     return others;
@@ -459,16 +459,16 @@ static size_t give_back(struct hak_heap *heap, struct hak_slab *slab)
     return given;
 }
 
-size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now)
+size_t hak_heap_age_slab(struct hak_heap *heap, struct hak_slab *slab, bool now)
 {
     size_t given = 0;
     hak_lock(&heap->lock);
     uint32_t entry = hak_load(hak_entry_at(slab->super->window, slab->base));
     if (HAK_ENTRY_OWNER(entry) == heap->number && slab->back == 0) {
-        if (now || slab->rest == HAK_PURGE_PASSES)
+        if (now || slab->idle_age == HAK_PURGE_PASSES)
             given = give_back(heap, slab);
-        else if (slab->rest < HAK_PURGE_PASSES)
-            slab->rest++;
+        else if (slab->idle_age < HAK_PURGE_PASSES)
+            slab->idle_age++;
     }
     hak_unlock(&heap->lock);
     return given;
@@ -482,7 +482,7 @@ size_t hak_heap_idle(struct hak_heap *heap)
     return idle;
 }
 
-size_t hak_heap_settle(struct hak_heap *heap, size_t slack)
+size_t hak_heap_rearm_purge(struct hak_heap *heap, size_t slack)
 {
     hak_lock(&heap->lock);
     size_t level = heap->depot_bytes + heap->slab_bytes;

@@ -78,11 +78,11 @@ void hak_heap_decay(struct hak_heap *heap);
 /* For a slab of the heap, perhaps since destroyed: if no block of it was taken or put back since HAK_PURGE_PASSES
  * calls ago, gives it back if it is empty, and else the pages in it that are free, if half of it is; `now` does so in
  * any case.  Returns the bytes of such pages. */
-size_t hak_heap_rest(struct hak_heap *heap, struct hak_slab *slab, bool now);
+size_t hak_heap_age_slab(struct hak_heap *heap, struct hak_slab *slab, bool now);
 /* The bytes of free blocks in depots and slabs. */
 size_t hak_heap_idle(struct hak_heap *heap);
 /* hak_purge_due is set from `slack` bytes more than are free now; returns those that are. */
-size_t hak_heap_settle(struct hak_heap *heap, size_t slack);
+size_t hak_heap_rearm_purge(struct hak_heap *heap, size_t slack);
 #pragma GCC visibility pop
 
 #endif

@@ -41,8 +41,8 @@ _Static_assert(HAK_ENTRY_OWNER(HAK_ENTRY(HEAPS_MAX, 0)) == HEAPS_MAX, "a page ma
 static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
 static _Atomic uint32_t heap_count;
 static uint32_t cpus = 1; /* read when a thread would have to share a heap */
-/* Heaps but the commons, by how many threads they have; the last list is of all that have THREADS_TOLD or more.  Each is
- * a ring, of which this is the one to be taken next. */
+/* Heaps but the orphan heap, by how many threads they have; the last list is of all that have THREADS_TOLD or more.
+ * Each is a ring, of which this is the one to be taken next. */
 #define THREADS_TOLD 63u
 static struct hak_heap *by_threads[THREADS_TOLD + 1];
 static uint64_t threads_present; /* bit n: by_threads[n] is not empty */
@@ -121,7 +121,7 @@ static struct hak_heap *create_heap(void)
     heap->number = number;
     heap->settled = HAK_PURGE_SLACK;
     heap->lock.rank = HAK_RANK_HEAP;
-    heap->abandoned = true; /* until a thread has it; the commons for ever */
+    heap->abandoned = true; /* until a thread has it; the orphan heap for ever */
     heaps[number] = heap;
     if (number != HAK_HEAP_COMMONS)
         list_heap(heap);
@@ -129,7 +129,7 @@ static struct hak_heap *create_heap(void)
     return heap;
 }
 
-/* For the processors that may be used, and the commons. */
+/* For the processors that may be used, and the orphan heap. */
 static uint32_t heaps_wanted(void)
 {
     return (uint32_t)HAK_MIN(cpus * hak_knob_value(heaps_per_cpu), HEAPS_MAX - 1) + 1;

@@ -12,7 +12,7 @@ extern struct hak_lock hak_registry_lock;
 /* The heap of those that have none: threads that are exiting, or that could not have a cache. */
 extern struct hak_heap *hak_orphan_heap;
 
-/* Creates the commons.  False when memory is out. */
+/* Creates the orphan heap.  False when memory is out. */
 bool hak_registry_start(void);
 /* As if nothing had been created: see init.h. */
 void hak_registry_abandon(void);
@@ -24,7 +24,7 @@ void hak_registry_release(struct hak_tcache *thread);
 void hak_registry_reclaim(void);
 /* How many threads have a cache. */
 unsigned hak_registry_threads(void);
-/* Heaps are numbered from 1 to hak_heap_count(), the commons first. */
+/* Heaps are numbered from 1 to hak_heap_count(), the orphan heap first. */
 uint32_t hak_heap_count(void);
 struct hak_heap *hak_heap_numbered(uint32_t number);
 /* Where both are, for who reads them in another process. */

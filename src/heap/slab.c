@@ -97,7 +97,7 @@ struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab
     slab->class = (uint8_t)class;
     slab->capacity = slab->free = traits->capacity;
     slab->first_word = 0;
-    slab->rest = HAK_REST_NONE;
+    slab->idle_age = HAK_IDLE_NONE;
     slab->owner = owner;
     hak_slab_enlist(slab, lists);
     return slab;
@@ -140,7 +140,7 @@ unsigned hak_slab_take(struct hak_slab *slab, struct hak_slab_lists *lists, void
     }
     slab->first_word = (uint16_t)word;
     slab->free = (uint16_t)(slab->free - taken);
-    slab->rest = HAK_REST_NONE;
+    slab->idle_age = HAK_IDLE_NONE;
     relist(slab, lists);
     return taken;
 }
@@ -161,7 +161,7 @@ bool hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *blo
     slab->bits[word] |= bit;
     slab->first_word = HAK_MIN(slab->first_word, word);
     slab->free++;
-    slab->rest = HAK_REST_NONE;
+    slab->idle_age = HAK_IDLE_NONE;
     relist(slab, lists);
     return true;
 }
@@ -191,7 +191,7 @@ static bool page_is_free(const struct hak_slab *slab, size_t offset)
 size_t hak_slab_purge(struct hak_slab *slab)
 {
     size_t end = slab->units * HAK_UNIT, given = 0;
-    slab->rest = HAK_REST_PURGED;
+    slab->idle_age = HAK_IDLE_PURGED;
     for (size_t start = 0, stop; start < end; start = stop + hak_os_page) {
         for (stop = start; stop < end && page_is_free(slab, stop); stop += hak_os_page)
             ;

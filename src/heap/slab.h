@@ -21,11 +21,11 @@ struct hak_slab_lists {
     struct hak_slab *head[HAK_LIST_COUNT];
 };
 
-/* Whether a slab's free pages can go back to the kernel: how many calls of hak_heap_rest() in a row have found that no
- * block was taken or put back, up to HAK_PURGE_PASSES. */
+/* A slab's idle age: how many calls of hak_heap_age_slab() in a row have found that no block was taken or put back, up
+ * to HAK_PURGE_PASSES.  Then its free pages go back to the kernel. */
 enum {
-    HAK_REST_NONE = 0,
-    HAK_REST_PURGED = HAK_PURGE_PASSES + 1, /* and its free pages have been given back */
+    HAK_IDLE_NONE = 0,
+    HAK_IDLE_PURGED = HAK_PURGE_PASSES + 1, /* and its free pages have been given back */
 };
 
 #pragma GCC visibility push(hidden)

@@ -5,9 +5,9 @@
  *
  * Magazines have no room until their class is used, and of blocks above 8 KiB until it is used again: such blocks hold
  * much, and most are used once.  A magazine that runs empty or full may hold twice as much from then on, until the
- * thread's budget is used up; then each that wants to grow makes another class's shrink, in turn, so that the classes in
- * use have the room (the way of Google's tcmalloc with its thread caches).  A magazine without room is empty and full at
- * once, and its class's blocks come from the heap and go there one by one.
+ * thread's budget is used up; then each that wants to grow makes another class's shrink, in turn, so that the classes
+ * in use have the room (the way of Google's tcmalloc with its thread caches).  A magazine without room is empty and
+ * full at once, and its class's blocks come from the heap and go there one by one.
  */
 #include "heap/tcache.h"
 
@@ -59,7 +59,7 @@ void hak_tcache_reset(struct hak_tcache *thread)
         mag->size = hak_classes[class].size;
         set_room(thread, class, 0);
     }
-    memset(thread->way, HAK_WAY_NONE, sizeof thread->way);
+    memset(thread->last_miss, HAK_MISS_NONE, sizeof thread->last_miss);
     thread->room_bytes = 0;
     thread->outbox.most = outbox_bytes();
 }
@@ -105,7 +105,7 @@ static unsigned next_room(struct hak_tcache *thread, unsigned class)
     if (HAK_LIKELY(mag->room))
         return HAK_MIN(mag->room * 2, most);
     if (mag->size > HAK_DEPOT_SHARING_MAX)
-        return thread->way[class] != HAK_WAY_NONE;
+        return thread->last_miss[class] != HAK_MISS_NONE;
     return HAK_MIN(HAK_MIN(ROOM_FIRST, ROOM_FIRST_BYTES / mag->size), most);
 }
 
@@ -128,11 +128,11 @@ static void grow(struct hak_tcache *thread, unsigned class)
 
 /* How many blocks a magazine gets, or gives: half of what it may hold, as then as many may be freed as taken before it
  * has to come back; and all when it came for the same before, as then the program does nothing but take, or free. */
-static unsigned batch(struct hak_tcache *thread, unsigned class, enum hak_way way)
+static unsigned batch(struct hak_tcache *thread, unsigned class, enum hak_miss miss)
 {
     unsigned room = thread->cache.mags[class].room;
-    bool again = thread->way[class] == way;
-    thread->way[class] = (uint8_t)way;
+    bool again = thread->last_miss[class] == miss;
+    thread->last_miss[class] = (uint8_t)miss;
     return again ? room : (room + 1) / 2;
 }
 
@@ -142,7 +142,7 @@ void *hak_tcache_refill(struct hak_tcache *thread, unsigned class)
     void **base = hak_mag_base(thread, class);
     thread->busy[class] = true;
     grow(thread, class);
-    unsigned want = HAK_MAX(batch(thread, class, HAK_WAY_IN), 1); /* without room, for the caller alone */
+    unsigned want = HAK_MAX(batch(thread, class, HAK_MISS_EMPTY), 1); /* without room, for the caller alone */
     unsigned got = hak_heap_get(thread->heap, class, base + 1, want);
     hak_store_release(&mag->top, base + got);
     return hak_mag_pop(mag);
@@ -168,7 +168,7 @@ void hak_tcache_spill(struct hak_tcache *thread, unsigned class, void *block)
     thread->busy[class] = true;
     grow(thread, class);
     if (hak_load(&mag->top) == mag->limit) {
-        unsigned count = batch(thread, class, HAK_WAY_OUT);
+        unsigned count = batch(thread, class, HAK_MISS_FULL);
         if (mag->room == 0) {
             hak_heap_give(thread->heap, class, &block, 1);
             return;

@@ -50,8 +50,8 @@ struct hak_outbox {
     void *blocks[HAK_OUTBOX_MAX];
 };
 
-/* Which way blocks went the last time that a magazine had run empty or full. */
-enum hak_way { HAK_WAY_NONE, HAK_WAY_IN, HAK_WAY_OUT };
+/* Why the magazine was last refilled or flushed. */
+enum hak_miss { HAK_MISS_NONE, HAK_MISS_EMPTY, HAK_MISS_FULL };
 
 enum hak_tcache_state {
     HAK_TCACHE_BOUND, /* a thread owns it */
@@ -65,7 +65,7 @@ struct hak_tcache {
     size_t room_bytes;      /* all magazines' rooms, in bytes */
     unsigned cursor;        /* the class whose magazine is next asked to shrink */
     bool busy[HAK_CLASS_COUNT]; /* the magazine has run empty or full since it was last asked */
-    uint8_t way[HAK_CLASS_COUNT]; /* enum hak_way */
+    uint8_t last_miss[HAK_CLASS_COUNT]; /* enum hak_miss */
     struct hak_outbox outbox;
     void *slots[HAK_MAG_SLOTS];
 

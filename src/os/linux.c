@@ -652,7 +652,8 @@ static bool holds(const struct range *range, const uintptr_t *code, unsigned cou
 static int look_at_object(struct dl_phdr_info *info, size_t size, void *argument)
 {
     /* Within a library of its own this code calls itself for whoever calls it. */
-    const uintptr_t libcs[] = {(uintptr_t)abort, (uintptr_t)pthread_create, (uintptr_t)sigfillset, (uintptr_t)getauxval},
+    const uintptr_t libcs[] = {(uintptr_t)abort, (uintptr_t)pthread_create, (uintptr_t)sigfillset,
+                               (uintptr_t)getauxval},
                     loaders[] = {getauxval(AT_BASE), (uintptr_t)&_r_debug}, own[] = {(uintptr_t)look_at_object};
     struct range range = {UINTPTR_MAX, 0};
     struct search *search = argument;

@@ -28,7 +28,7 @@ struct mapping {
 };
 
 HAK_LOCK_ALONE struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
-_Atomic size_t hak_huge_settled = HAK_PURGE_SLACK;
+_Atomic size_t hak_huge_purge_above = HAK_PURGE_SLACK;
 
 /* Open addressing with linear probing; at most half full. */
 static struct mapping *table;
@@ -36,9 +36,9 @@ static size_t table_size, table_used;
 
 /* The block that was freed last, if it is kept: in front of the cache, and in the table still, so that a block of the
  * same size that comes next costs no change there.  Nobody finds it in the table. */
-static struct mapping front;
-static unsigned front_seen; /* by how many calls of hak_huge_decay() */
-static size_t front_most;   /* bytes that it and the cache may have together */
+static struct mapping last_freed;
+static unsigned last_freed_age; /* by how many calls of hak_huge_decay() */
+static size_t last_freed_limit;   /* bytes that it and the cache may have together */
 
 static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
 static unsigned cache_used;
@@ -71,7 +71,7 @@ static size_t slot_for(const void *at)
 
 static struct mapping *find(const void *at)
 {
-    if (table_size == 0 || at == front.at)
+    if (table_size == 0 || at == last_freed.at)
         return NULL;
     for (size_t i = slot_for(at); table[i].at; i = (i + 1) & (table_size - 1))
         if (table[i].at == at)
@@ -161,11 +161,11 @@ static void count_out(size_t size)
 }
 
 /* From here on it is nothing but a mapping. */
-static struct mapping retire_front(void)
+static struct mapping retire_last_freed(void)
 {
-    struct mapping mapping = front;
-    front.at = NULL;
-    counts.front = 0;
+    struct mapping mapping = last_freed;
+    last_freed.at = NULL;
+    counts.last_freed = 0;
     erase(find(mapping.at));
     count_out(mapping.size);
     remember(mapping);
@@ -181,9 +181,9 @@ struct finding {
 /* The block that was freed last of those that held the address. */
 static struct finding find_freed(const void *p)
 {
-    bool was_ours = ((uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high) || within(p, front);
-    if (p == front.at)
-        return (struct finding){FINDING_FREED, front};
+    bool was_ours = ((uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high) || within(p, last_freed);
+    if (p == last_freed.at)
+        return (struct finding){FINDING_FREED, last_freed};
     for (unsigned i = FREED_ENTRIES; i-- > 0;) {
         struct mapping mapping = freed[(freed_next + i) % FREED_ENTRIES]; /* the newest first */
         if (mapping.at == p)
@@ -196,7 +196,7 @@ static struct finding find_freed(const void *p)
 static struct finding find_around(const void *p)
 {
     for (size_t i = 0; i < table_size; i++)
-        if (within(p, table[i]) && table[i].at != front.at)
+        if (within(p, table[i]) && table[i].at != last_freed.at)
             return (struct finding){FINDING_INSIDE, table[i]};
     return find_freed(p);
 }
@@ -342,12 +342,12 @@ static struct mapping cache_take(size_t size, size_t align)
 static size_t bound(void)
 {
     size_t enough = HAK_MIN(hak_knob_value(huge_cache), cache_worth);
-    return enough ? HAK_MIN(HAK_MAX(enough, (counts.bytes - counts.front) / 4), hak_super_keep()) : 0;
+    return enough ? HAK_MIN(HAK_MAX(enough, (counts.bytes - counts.last_freed) / 4), hak_super_keep()) : 0;
 }
 
 static void note_level(void)
 {
-    if (HAK_UNLIKELY(hak_huge_idle(&counts) > hak_load(&hak_huge_settled)))
+    if (HAK_UNLIKELY(hak_huge_idle(&counts) > hak_load(&hak_huge_purge_above)))
         hak_store(&hak_purge_due, 1);
 }
 
@@ -355,7 +355,7 @@ static void note_level(void)
  * lock for that and takes it again. */
 static size_t drop(void)
 {
-    struct mapping out = cache_used ? cache_remove(0) : retire_front();
+    struct mapping out = cache_used ? cache_remove(0) : retire_last_freed();
     counts.purged += out.size;
     hak_unlock(&hak_huge_lock);
     unmap(out);
@@ -366,7 +366,7 @@ static size_t drop(void)
 /* The same, of what might have been kept. */
 static void refuse(void)
 {
-    cache_refused += cache_used ? cache[0].size : counts.front;
+    cache_refused += cache_used ? cache[0].size : counts.last_freed;
     drop();
 }
 
@@ -384,8 +384,8 @@ static void cache_add(struct mapping mapping, unsigned seen)
 
 static void front_to_cache(void)
 {
-    if (front.at)
-        cache_add(retire_front(), front_seen);
+    if (last_freed.at)
+        cache_add(retire_last_freed(), last_freed_age);
 }
 
 size_t hak_huge_purge(size_t keep)
@@ -394,7 +394,7 @@ size_t hak_huge_purge(size_t keep)
     hak_lock(&hak_huge_lock);
     while (hak_huge_idle(&counts) > keep)
         given += drop();
-    front_most = 0; /* what may be kept may have changed: the next that is freed will find out */
+    last_freed_limit = 0; /* what may be kept may have changed: the next that is freed will find out */
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -419,7 +419,7 @@ size_t hak_huge_decay(void)
     memmove(cache_seen + 1, cache_seen, sizeof cache_seen - sizeof *cache_seen);
     cache_seen[0] = cache_used;
     /* What is in the cache was there before. */
-    if (front.at && front_seen++ >= HAK_PURGE_PASSES && !cache_used)
+    if (last_freed.at && last_freed_age++ >= HAK_PURGE_PASSES && !cache_used)
         given += drop();
     hak_unlock(&hak_huge_lock);
     return given;
@@ -474,10 +474,10 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
     size = hak_round_up(HAK_MAX(size, 1), hak_os_page);
     *zero = false;
     hak_lock(&hak_huge_lock);
-    if (counts.front == size && ((uintptr_t)front.at & (align - 1)) == 0) {
-        char *at = front.at;
-        front.at = NULL;
-        counts.front = 0;
+    if (counts.last_freed == size && ((uintptr_t)last_freed.at & (align - 1)) == 0) {
+        char *at = last_freed.at;
+        last_freed.at = NULL;
+        counts.last_freed = 0;
         hak_unlock(&hak_huge_lock);
         return at;
     }
@@ -523,24 +523,24 @@ static struct mapping *lock_block(const char *call, const void *p)
 
 HAK_INLINE void set_front(struct mapping mapping)
 {
-    front = mapping;
-    front_seen = 0;
-    counts.front = mapping.size;
+    last_freed = mapping;
+    last_freed_age = 0;
+    counts.last_freed = mapping.size;
 }
 
 /* The one in front goes to the cache, and what is too much then back to the kernel, the oldest first.  The lock may be
  * released for that, but not before the block is no longer live. */
 static HAK_NOINLINE void free_slow(struct mapping mapping)
 {
-    unsigned seen = front_seen;
-    struct mapping before = front.at ? retire_front() : front;
+    unsigned seen = last_freed_age;
+    struct mapping before = last_freed.at ? retire_last_freed() : last_freed;
     set_front(mapping);
     if (before.at)
         cache_add(before, seen);
     note_level();
     while (hak_huge_idle(&counts) > bound())
         refuse();
-    front_most = bound();
+    last_freed_limit = bound();
 }
 
 void hak_huge_free(const char *call, void *p)
@@ -548,7 +548,7 @@ void hak_huge_free(const char *call, void *p)
     struct mapping *found = lock_block(call, p);
     if (HAK_UNLIKELY(!found))
         return;
-    if (HAK_LIKELY(!front.at && found->size + counts.cached <= front_most)) {
+    if (HAK_LIKELY(!last_freed.at && found->size + counts.cached <= last_freed_limit)) {
         set_front(*found);
         note_level();
     } else {
@@ -634,7 +634,7 @@ unsigned hak_huge_after(const void *address, struct hak_huge_block *blocks, unsi
     hak_lock(&hak_huge_lock);
     for (size_t i = 0; i < table_size; i++) {
         struct mapping mapping = table[i];
-        if (!mapping.at || mapping.at == front.at || (uintptr_t)mapping.at <= (uintptr_t)address)
+        if (!mapping.at || mapping.at == last_freed.at || (uintptr_t)mapping.at <= (uintptr_t)address)
             continue;
         if (found == room && (uintptr_t)mapping.at > (uintptr_t)blocks[found - 1].at)
             continue;

@@ -14,7 +14,7 @@
 struct hak_huge_counts {
     size_t blocks; /* huge blocks, the one that was freed last included if it is kept */
     size_t bytes;  /* and the bytes mapped for them */
-    size_t front;  /* bytes of the one that was freed last, 0 if it is not kept */
+    size_t last_freed; /* bytes of the one that was freed last, 0 if it is not kept */
     size_t cached; /* bytes of other freed mappings that are kept */
     size_t purged; /* bytes of freed mappings that were unmapped so far */
     size_t stuck;  /* bytes of freed mappings that the kernel would not unmap */
@@ -23,13 +23,13 @@ struct hak_huge_counts {
 /* Bytes of freed mappings that are kept, the front included. */
 HAK_INLINE size_t hak_huge_idle(const struct hak_huge_counts *counts)
 {
-    return counts->cached + counts->front;
+    return counts->cached + counts->last_freed;
 }
 
 #pragma GCC visibility push(hidden)
 extern struct hak_lock hak_huge_lock;
 /* With more bytes of freed mappings than this, hak_purge_due is set. */
-extern _Atomic size_t hak_huge_settled;
+extern _Atomic size_t hak_huge_purge_above;
 
 /* *zero tells whether the block is known to read as zero.  NULL when memory is out. */
 void *hak_huge_alloc(size_t size, size_t align, bool *zero);

@@ -12,7 +12,7 @@
 #define ALIGNED_LOOKS 32u /* runs that a search for an alignment looks at before it takes one that fits for certain */
 #define MIXED_LOOKS 8u   /* runs of each kind that a search across kinds tries to extend */
 #define MIXED_STEPS 32u  /* neighbours by which it extends one */
-#define MIXED_FROM HAK_SLAB_UNITS_MAX /* shorter runs are for slabs: a search across kinds costs more than clean units */
+#define MIXED_FROM HAK_SLAB_UNITS_MAX /* shorter runs are for slabs: clean units cost less than a search across kinds */
 
 static unsigned bin_of(size_t units)
 {

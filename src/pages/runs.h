@@ -5,12 +5,12 @@
  * A run is a maximal row of free units of one kind: all dirty (they hold memory) or all clean (they read as zero).
  *
  *   1. A run of n units is on the list of bin(n): one bin a length below 64, and eight bins for each doubling above.
- *   2. The first and the last unit of a run know its length (boundary tags: Knuth, The Art of Computer Programming 2.5),
- *      so that a freed run joins both neighbours in constant time.
+ *   2. The first and the last unit of a run know its length (boundary tags: Knuth, The Art of Computer Programming
+ *      2.5), so that a freed run joins both neighbours in constant time.
  *   3. A search looks in the bin of the wanted length at a few runs, and then takes the head of the next bin that is
  *      not empty; the runs freed last are at the head.
- *   4. A dirty run is on the list of the epoch in which its oldest unit was freed.  What is due to go back to the kernel
- *      is found without a look at anything else.
+ *   4. A dirty run is on the list of the epoch in which its oldest unit was freed.  What is due to go back to the
+ *      kernel is found without a look at anything else.
  *
  * All functions work on one struct hak_runs, under the lock that guards it, and make no system call.
  */

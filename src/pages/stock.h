@@ -2,8 +2,9 @@
 /*
  * stock.h - freed large blocks that wait for the next block of their length, a stock for each heap.
  *
- * A stock serves the threads of a heap without the lock of the page heap.  It holds short runs only, few of each length,
- * and none for longer than two passes.  Its blocks keep their page map entry, so that reuse writes no shared line.
+ * A stock serves the threads of a heap without the lock of the page heap.  It holds short runs only, few of each
+ * length, and none for longer than two passes.  Its blocks keep their page map entry, so that reuse writes no shared
+ * line.
  */
 #ifndef HAK_STOCK_H
 #define HAK_STOCK_H
@@ -36,8 +37,8 @@ struct hak_stock_counts {
 extern struct hak_stock hak_stocks[HAK_STOCKS];
 /* A run of the length at an address that is a multiple of `align` bytes, live again; NULL if there is none. */
 struct hak_slab *hak_stock_take(unsigned heap, size_t units, size_t align);
-/* Keeps a run whose block was freed, in place of the oldest of its length if there are enough.  Returns the run that the
- * caller has to free: none, that one, or the given one. */
+/* Keeps a run whose block was freed, in place of the oldest of its length if there are enough.  Returns the run that
+ * the caller has to free: none, that one, or the given one. */
 struct hak_slab *hak_stock_put(unsigned heap, struct hak_slab *run);
 /* Frees what was there at the last call already, or all of it; returns the bytes. */
 size_t hak_stock_decay(struct hak_stock *stock, bool all);

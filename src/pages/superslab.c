@@ -16,15 +16,15 @@
 #define REMAP_TRIES 8u
 /* A huge page is broken up for no fewer units than this. */
 #define HUGE_BROKEN_FROM 4u
-/* Superslabs that may do without huge pages by themselves: each is a mapping of its own, of which the kernel allows 65530
- * by default.  Beyond, all of a chunk do without, which are one. */
+/* Superslabs that may do without huge pages by themselves: each is a mapping of its own, of which the kernel allows
+ * 65530 by default.  Beyond, all of a chunk do without, which are one. */
 #define BROKEN_MAX 4096u
 /* Where addresses are scarce a longer run than this part of them could not be had beside a few others. */
 #define RUN_SHARE 32u
 
 HAK_LOCK_ALONE struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 _Atomic uint32_t hak_purge_due;
-_Atomic size_t hak_super_settled = HAK_PURGE_SLACK;
+_Atomic size_t hak_super_purge_above = HAK_PURGE_SLACK;
 _Atomic uint32_t hak_purge_in_background;
 _Atomic uint32_t hak_super_excess;
 size_t hak_super_run_max = HAK_RUN_MAX;
@@ -72,10 +72,10 @@ static struct hak_place place_of(const struct hak_slab *unit)
 /* ---- huge pages ---- */
 
 /* Before it is told: whoever uses a part of it meanwhile is charged for all. */
-static void super_ask_again(struct hak_super *super)
+static void super_request_thp(struct hak_super *super)
 {
     super->huge = true;
-    super->did_without = false;
+    super->thp_deferred = false;
     broken -= broken > 0;
 }
 
@@ -136,8 +136,8 @@ static size_t missed_bytes(const struct hak_super *super, uint32_t mask)
     return bytes;
 }
 
-/* Free clean units of a superslab that comes as a whole with its neighbours, which are used just now; `run` is the first
- * unit of the run that holds them. */
+/* Free clean units of a superslab that comes as a whole with its neighbours, which are used just now; `run` is the
+ * first unit of the run that holds them. */
 static void come_along(struct hak_slab *run, struct hak_window *window, size_t begin, size_t end)
 {
     struct hak_place place = {window, begin};
@@ -170,8 +170,8 @@ static void use_units(struct hak_slab *run, struct hak_place place, size_t units
         counts.free_dirty -= bits_set(super->dirty & mask) * HAK_UNIT;
         counts.missed += missed_bytes(super, mask);
         super->dirty |= mask;
-        if (HAK_UNLIKELY(super->did_without && super->dirty == UINT32_MAX)) {
-            super_ask_again(super); /* the kernel may make a huge page of the small ones by the way (khugepaged) */
+        if (HAK_UNLIKELY(super->thp_deferred && super->dirty == UINT32_MAX)) {
+            super_request_thp(super); /* the kernel may make a huge page of the small ones by the way (khugepaged) */
             hak_os_want_huge(super->base, HAK_SUPER, true);
         }
     }
@@ -287,13 +287,13 @@ static bool find_or_grow(size_t units, size_t align, struct hak_place *place, st
 }
 
 /* Small pages are quicker to have for now. */
-static void do_without(struct hak_place place)
+static void defer_thp(struct hak_place place)
 {
     struct hak_super *super = hak_super_at(place);
-    if (!super_comes_whole(super) || !hak_thp_dear())
+    if (!super_comes_whole(super) || !hak_thp_backed_off())
         return;
     super_break(super);
-    super->did_without = true;
+    super->thp_deferred = true;
     hak_os_want_huge(super->base, HAK_SUPER, false);
 }
 
@@ -305,7 +305,7 @@ static struct hak_slab *alloc_units(size_t units, size_t align, struct memory *m
     *memory = (struct memory){0};
     if (!find_or_grow(units, align, &place, &run))
         return NULL;
-    do_without(place);
+    defer_thp(place);
     if (!hak_limit_charge(fresh_bytes(place, units)))
         return NULL;
     use_units(run, place, units, memory);
@@ -342,7 +342,7 @@ static bool too_much_is_free(void)
 
 static void note_level(void)
 {
-    if (HAK_UNLIKELY(hak_super_idle(&counts) > hak_load(&hak_super_settled)))
+    if (HAK_UNLIKELY(hak_super_idle(&counts) > hak_load(&hak_super_purge_above)))
         hak_store(&hak_purge_due, 1);
     if (HAK_UNLIKELY(too_much_is_free())) {
         hak_store(&hak_super_excess, 1);
@@ -586,7 +586,7 @@ static void mend(struct hak_place place, size_t units)
         bool ask = super->free == UINT32_MAX && super->dirty == 0 && !super->huge && !super->long_run &&
                    hak_window_wants_huge();
         if (ask)
-            super_ask_again(super);
+            super_request_thp(super);
         hak_unlock(&hak_super_lock);
         if (ask)
             hak_os_want_huge(super->base, HAK_SUPER, true);

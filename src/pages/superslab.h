@@ -31,10 +31,10 @@ size_t hak_super_keep(void);
 /* Who lets less be kept than this wants nothing to wait for a pass. */
 #define HAK_KEEP_AT_EASE ((size_t)64 << 20)
 /* Set where memory is freed when more of it is free than purge.c allowed for when it last looked: bytes in free dirty
- * units beyond hak_super_settled, say. */
+ * units beyond hak_super_purge_above, say. */
 #define HAK_PURGE_SLACK ((size_t)1 << 20) /* what is allowed for beyond what is free */
 extern _Atomic uint32_t hak_purge_due;
-extern _Atomic size_t hak_super_settled;
+extern _Atomic size_t hak_super_purge_above;
 /* Set while purge.c has a thread that gives back: what is freed need not be given back where it is. */
 extern _Atomic uint32_t hak_purge_in_background;
 /* Set with hak_purge_due: more is free than keep_free allows, which cannot wait for a pass. */
@@ -46,8 +46,9 @@ HAK_INLINE size_t hak_super_idle(const struct hak_super_counts *counts)
     return counts->free_dirty;
 }
 
-/* A run of up to HAK_SLAB_UNITS_MAX units for a slab whose first unit has this page map entry.  *untouched: the run lies
- * in a huge page that was not faulted in yet, and the caller is to call hak_thp_touch().  NULL when memory is out. */
+/* A run of up to HAK_SLAB_UNITS_MAX units for a slab whose first unit has this page map entry.  *untouched: the run
+ * lies in a huge page that was not faulted in yet, and the caller is to call hak_thp_touch().  NULL when memory is
+ * out. */
 struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry, bool *untouched);
 void hak_span_free(struct hak_slab *span);
 

@@ -21,13 +21,13 @@
 /* From this much heap on a superslab asks for a huge page, as what one of them may waste is then a few percent; before,
  * for none, as the kernel may be set to give them to everybody. */
 #define HUGE_PAGES_FROM ((size_t)32 << 20)
-#define DEAR_FROM 2000000u /* nanoseconds of a processor; small pages would have taken less */
+#define SLOW_NS 2000000u /* nanoseconds of a processor; small pages would have taken less */
 #define PAUSE 1024u        /* times as long as it took none is taken */
 #define LARGE_TIMED 8u     /* so many large blocks are timed, */
 #define LARGE_SHARE 4u     /* and one of so many from then on */
 
 static _Atomic uint64_t again_at; /* hak_os_milliseconds(), or 0 */
-static _Atomic bool dear_last;    /* the last one that was timed was dear */
+static _Atomic bool last_was_slow;    /* the last one that was timed was dear */
 static _Atomic unsigned large;    /* how many large blocks came first in their superslabs */
 
 /* Larger huge pages than superslabs would be resident where the account says that nothing is. */
@@ -43,7 +43,7 @@ bool hak_thp_wanted(size_t heap, bool long_run)
     return hak_knob_value(thp) == HAK_THP_ALWAYS && size_fits();
 }
 
-bool hak_thp_dear(void)
+bool hak_thp_backed_off(void)
 {
     uint64_t until = hak_load(&again_at);
     if (HAK_LIKELY(until == 0))
@@ -57,7 +57,7 @@ bool hak_thp_dear(void)
 bool hak_thp_times_large(void)
 {
     unsigned before = hak_fetch_add(&large, 1);
-    return hak_load(&dear_last) || before < LARGE_TIMED || before % LARGE_SHARE == 0;
+    return hak_load(&last_was_slow) || before < LARGE_TIMED || before % LARGE_SHARE == 0;
 }
 
 void hak_thp_touch(void *block)
@@ -65,8 +65,8 @@ void hak_thp_touch(void *block)
     if (hak_knob_value(thp) != HAK_THP_AUTO)
         return;
     uint64_t took = hak_os_touch(block);
-    hak_store(&dear_last, took >= DEAR_FROM);
-    if (HAK_LIKELY(took < DEAR_FROM))
+    hak_store(&last_was_slow, took >= SLOW_NS);
+    if (HAK_LIKELY(took < SLOW_NS))
         return;
     uint64_t until = hak_os_milliseconds() + took * PAUSE / 1000000, before = hak_load(&again_at);
     while (before < until && !atomic_compare_exchange_weak(&again_at, &before, until))

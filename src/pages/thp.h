@@ -12,7 +12,7 @@
  * long run are not, by themselves. */
 bool hak_thp_wanted(size_t heap, bool long_run);
 /* Whether one that asked does better without for now, as the last huge page took long to come. */
-bool hak_thp_dear(void);
+bool hak_thp_backed_off(void);
 /* Writes a zero to a block in a superslab that asked for a huge page and holds no memory yet, so that it comes, and
  * notes how long that took, if the knob leaves it to us.  Without a lock, for it may be long. */
 void hak_thp_touch(void *block);

@@ -25,7 +25,7 @@ static struct hak_window *newest = &hak_window_first; /* the one that grows */
 static _Atomic size_t supers_mapped;
 
 /* The page map and the table of chunks; the units of the window are known. */
-static bool equip(struct hak_window *window)
+static bool alloc_tables(struct hak_window *window)
 {
     size_t map_size = window->units * sizeof *window->map;
     size_t table_size = (window->supers + HAK_CHUNK_SUPERS - 1) / HAK_CHUNK_SUPERS * sizeof *window->chunks;
@@ -49,7 +49,7 @@ static bool place(struct hak_window *window, uintptr_t base, size_t size, bool r
     window->supers = size >> HAK_SUPER_SHIFT;
     window->units = window->supers * HAK_SUPER_UNITS;
     window->reserved = reserved;
-    if (equip(window))
+    if (alloc_tables(window))
         return true;
     window->units = 0;
     return false;
@@ -132,7 +132,7 @@ static void set_clean(struct hak_super *super)
 {
     super->free = super->dirty = 0;
     super->mapped = true;
-    super->did_without = false;
+    super->thp_deferred = false;
     memset(super->epoch, 0, sizeof super->epoch);
 }
 

@@ -71,7 +71,7 @@ struct hak_slab {
     uint32_t owner; /* number of the owning heap */
     uint8_t units;
     uint8_t back; /* units from here back to the first of the slab; 0 in the first */
-    uint8_t rest; /* for how long it has been left alone: HAK_REST_NONE in slab.h */
+    uint8_t idle_age; /* for how long it has been left alone: HAK_IDLE_NONE in slab.h */
     _Atomic uint8_t state; /* enum hak_large_state */
     union {
         uint64_t bits_here[8];
@@ -97,7 +97,7 @@ struct hak_super {
     uint32_t dirty;
     bool mapped;
     bool huge;        /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
-    bool did_without; /* it would ask if huge pages were not slow to come (thp.h), and will when all of it is dirty */
+    bool thp_deferred; /* it would ask if huge pages were not slow to come (thp.h), and will when all of it is dirty */
     bool long_run;    /* it was mapped for a long run, of which little may be touched, and never asks (thp.h) */
     uint32_t epoch[HAK_SUPER_UNITS]; /* when a free unit was freed, or given back if it is clean; 0: never used */
 } HAK_ALIGNED(64);

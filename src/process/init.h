@@ -6,7 +6,7 @@
  * and many threads at once.
  *
  *   COLD      nothing exists.  All variables are zero or constant, the hot paths' magazines are hak_tcache_none's
- *   STARTING  one thread, the one that changed COLD to this, makes the first window, the commons and the key whose
+ *   STARTING  one thread, the one that changed COLD to this, makes the first window, the orphan heap and the key whose
  *             destructor sees threads exit, and applies HAKMEM_TUNE if libc has the environment already.  None of that
  *             allocates or takes a lock of libc's.  Other threads wait.  The value names the process: in the child of a
  *             fork in that moment nobody goes on with it, and the first thread that finds so starts afresh

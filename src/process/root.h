@@ -46,7 +46,7 @@ struct hak_root {
     const _Atomic size_t *own_bytes;
     _Atomic(const struct hak_root *) self;
 };
-_Static_assert(sizeof((uint32_t[])HAK_ROOT_LAYOUT) == HAK_ROOT_NUMBERS * sizeof(uint32_t), "the numbers are counted right");
+_Static_assert(sizeof((uint32_t[])HAK_ROOT_LAYOUT) == HAK_ROOT_NUMBERS * sizeof(uint32_t), "each number is counted");
 
 #pragma GCC visibility push(hidden)
 /* Tells where the structures are: when the allocator starts. */

@@ -4,7 +4,7 @@
  * whose destructor tells of a thread's exit.  Calls init.h, knobs.h, registry.h and purge.h.
  *
  * Destructors of other keys may run after ours and still allocate and free.  By then the thread has no cache and
- * must not get one, which nobody would take back: it is EXITED, and the commons serves it.
+ * must not get one, which nobody would take back: it is EXITED, and the orphan heap serves it.
  */
 #include "process/thread.h"
 

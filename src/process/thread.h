@@ -7,7 +7,7 @@
 
 #pragma GCC visibility push(hidden)
 /* This thread's cache, given to it first if need be; NULL if it cannot have one (it has exited, or memory is out), and
- * then the commons must serve. */
+ * then the orphan heap must serve. */
 struct hak_tcache *hak_thread_tcache(void);
 /* The same for a thread that frees: it gets a cache only when it has freed a few blocks without.  libc frees some on
  * behalf of a thread when the thread's destructors have run, and nobody would take its cache back. */

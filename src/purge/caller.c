@@ -9,10 +9,10 @@
  * was then, as a few blocks keep whole slabs.  What "much" is follows what is in use, so that a program that frees a
  * large heap block by block makes a few dozen rushes, and a few MiB are left at the end.
  *
- * A program that works in waves wants the memory again at once.  When use of it begins before it would have gone back by
- * a pass, and much of it is used, the rush was a loss.  Then there is none for many times as long as the program took to
- * get the memory again, twice as long after the next loss, ...; a rush that proves right halves that.  So waves pay at
- * most a few percent, and a program that falls asleep after many fast waves keeps what the last one used.
+ * A program that works in waves wants the memory again at once.  When use of it begins before it would have gone back
+ * by a pass, and much of it is used, the rush was a loss.  Then there is none for many times as long as the program
+ * took to get the memory again, twice as long after the next loss, ...; a rush that proves right halves that.  So
+ * waves pay at most a few percent, and a program that falls asleep after many fast waves keeps what the last one used.
  */
 #include "os/os.h"
 #include "pages/limit.h"
@@ -87,7 +87,7 @@ static bool rush_allowed(uint64_t now)
  * Returns the bytes that are free. */
 static size_t settle(size_t used)
 {
-    return hak_purge_settle(rush.ever ? HAK_MIN(HAK_PURGE_SLACK, HAK_MAX(used / 2, HAK_UNIT)) : HAK_PURGE_SLACK);
+    return hak_purge_rearm(rush.ever ? HAK_MIN(HAK_PURGE_SLACK, HAK_MAX(used / 2, HAK_UNIT)) : HAK_PURGE_SLACK);
 }
 
 /* Bytes of blocks that the program or its magazines have, about. */

@@ -28,7 +28,7 @@
 #include "knobs/knobs.h"
 
 #define HELP_FROM ((size_t)16 << 20)  /* bytes that are free: from here on a thread is worth its while */
-#define NAP_MS 8000u                  /* with HAK_FEW bytes free it sleeps for a time only, first so long, then longer, */
+#define NAP_MS 8000u                  /* with HAK_FEW bytes free it sleeps so long at first, then longer, */
 #define NAP_MS_MAX 64000u             /* and never longer than that */
 #define UNFIT_CALLS_MAX 1000u         /* calls that could not start it, one after the other */
 #define STACK_SIZE ((size_t)256 << 10)
@@ -73,7 +73,7 @@ static void sleep_until_due(void)
         if (!atomic_compare_exchange_strong(&state, &awake, ASLEEP))
             return;
         /* From here on a free wakes it up; what was freed before is in the level, or hak_purge_due is set. */
-        size_t level = hak_purge_settle(HAK_PURGE_SLACK);
+        size_t level = hak_purge_rearm(HAK_PURGE_SLACK);
         bool due = hak_load(&hak_purge_due);
         if (!due && !one_thread() && !unwanted())
             hak_os_wait_for(&state, ASLEEP, level < HAK_FEW ? 0 : nap);
@@ -91,7 +91,7 @@ static void *help(void *argument)
     atomic_store(&tid, hak_os_tid());
     hak_os_thread_as_at_start();
     hak_os_name_thread("hakmem-purge");
-    hak_purge_settle(SIZE_MAX);
+    hak_purge_rearm(SIZE_MAX);
     while (!unwanted()) {
         hak_os_wait_for(&state, AWAKE, hak_pace_period(&pace));
         if (atomic_exchange(&state, AWAKE) == LOOK)
@@ -104,7 +104,7 @@ static void *help(void *argument)
             break;
         sleep_until_due();
         pace.fruitless = 0;
-        hak_purge_settle(SIZE_MAX);
+        hak_purge_rearm(SIZE_MAX);
     }
     atomic_store(&state, NONE);
     hak_store(&hak_purge_due, HAK_PURGE_GROWN); /* the next call sees what is free, which may be more than ever again */
@@ -174,7 +174,7 @@ static void refuse(void)
 
 static void consider_start(const void *caller)
 {
-    if (hak_purge_settle(HAK_PURGE_SLACK) < HELP_FROM)
+    if (hak_purge_rearm(HAK_PURGE_SLACK) < HELP_FROM)
         return;
     if (!hak_knob_value(purge_thread) || hak_load(&main_left) || hak_os_address_limit() != SIZE_MAX ||
         hak_os_libc_known() == HAK_OS_NEVER) {
@@ -186,7 +186,7 @@ static void consider_start(const void *caller)
     if (may)
         start();
     else if (hak_fetch_add(&unfit_calls, 1) < UNFIT_CALLS_MAX)
-        hak_purge_settle(0); /* the next call may do */
+        hak_purge_rearm(0); /* the next call may do */
     else
         refuse();
 }
@@ -277,5 +277,5 @@ void hak_helper_forked(void)
     if (hak_load(&state) != REFUSED)
         hak_store(&state, NONE);
     hak_caller_forked();
-    hak_purge_settle(0);
+    hak_purge_rearm(0);
 }

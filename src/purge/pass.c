@@ -27,7 +27,7 @@ struct place {
     struct hak_window *window;
     size_t super;
 };
-static struct place rest_place;
+static struct place age_place;
 
 /* The superslab at the place, which moves on; NULL behind the last, and then it starts over.  Some were never mapped,
  * and only the page map, in which such a one has no entries, may be read without a lock. */
@@ -48,20 +48,20 @@ static struct hak_slab *next_super(struct place *place, struct place *found)
     return place->window ? next_super(place, found) : NULL;
 }
 
-static size_t rest_slabs_of(struct place at, struct hak_slab *slabs, bool now)
+static size_t age_slabs_of(struct place at, struct hak_slab *slabs, bool now)
 {
     size_t given = 0;
     const _Atomic uint32_t *map = &at.window->map[at.super * HAK_SUPER_UNITS];
     for (unsigned i = 0; i < HAK_SUPER_UNITS; i++) {
         uint32_t entry = hak_load(&map[i]);
         if (entry != HAK_ENTRY_NONE && HAK_ENTRY_CLASS(entry) < HAK_CLASS_COUNT)
-            given += hak_heap_rest(hak_heap_numbered(HAK_ENTRY_OWNER(entry)), &slabs[i], now);
+            given += hak_heap_age_slab(hak_heap_numbered(HAK_ENTRY_OWNER(entry)), &slabs[i], now);
     }
     return given;
 }
 
-/* A piece of work is done, and units are in their superslabs: if somebody has waited for the lock during a few pieces he
- * may have it.  Who only let go of it and took it again would be faster than one who has to wake up. */
+/* A piece of work is done, and units are in their superslabs: if somebody has waited for the lock during a few pieces
+ * he may have it.  Who only let go of it and took it again would be faster than one who has to wake up. */
 static void pass_yield(void)
 {
     static unsigned pieces; /* under the lock */
@@ -79,7 +79,7 @@ size_t hak_purge_pages(void)
     struct place place = {0}, at;
     size_t given = 0, looks = 0;
     for (struct hak_slab *slabs; (slabs = next_super(&place, &at));) {
-        given += rest_slabs_of(at, slabs, true);
+        given += age_slabs_of(at, slabs, true);
         if (++looks % SUPERS_IN_A_PIECE == 0)
             pass_yield();
     }
@@ -87,15 +87,15 @@ size_t hak_purge_pages(void)
 }
 
 /* *round tells whether the last superslab was among those that were looked into. */
-static size_t rest_slabs(bool *round)
+static size_t age_slabs(bool *round)
 {
     size_t given = 0;
     *round = false;
     for (unsigned i = 0; i < SUPERS_AT_ONCE && !*round; i++) {
         struct place at;
-        struct hak_slab *slabs = next_super(&rest_place, &at);
+        struct hak_slab *slabs = next_super(&age_place, &at);
         if (slabs)
-            given += rest_slabs_of(at, slabs, false);
+            given += age_slabs_of(at, slabs, false);
         *round = !slabs;
         if (i % SUPERS_IN_A_PIECE == SUPERS_IN_A_PIECE - 1)
             pass_yield();
@@ -126,7 +126,7 @@ size_t hak_purge_pass(bool *round)
 {
     hak_lock(&hak_purge_lock);
     each_heap(hak_heap_decay);
-    size_t given = rest_slabs(round);
+    size_t given = age_slabs(round);
     given += decay_pages();
     hak_unlock(&hak_purge_lock);
     hak_misuse_report();
@@ -142,7 +142,7 @@ size_t hak_purge_rush(size_t pages_from)
     hak_lock(&hak_purge_lock);
     each_heap(hak_heap_drain);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
-        in_slabs += hak_heap_settle(hak_heap_numbered(number), HAK_PURGE_SLACK);
+        in_slabs += hak_heap_rearm_purge(hak_heap_numbered(number), HAK_PURGE_SLACK);
     if (in_slabs >= pages_from)
         given += hak_purge_pages();
     for (unsigned pass = 0; pass <= HAK_PURGE_PASSES; pass++) {
@@ -179,15 +179,15 @@ size_t hak_purge_idle(void)
     return idle;
 }
 
-size_t hak_purge_settle(size_t slack)
+size_t hak_purge_rearm(size_t slack)
 {
     size_t units = free_units(), mappings = free_mappings(), in_heaps = 0;
     uint32_t heaps = hak_heap_count();
     hak_store(&hak_purge_due, 0);
-    hak_store(&hak_super_settled, hak_add_sat(units, slack));
-    hak_store(&hak_huge_settled, hak_add_sat(mappings, slack));
+    hak_store(&hak_super_purge_above, hak_add_sat(units, slack));
+    hak_store(&hak_huge_purge_above, hak_add_sat(mappings, slack));
     for (uint32_t number = 1; number <= heaps; number++)
-        in_heaps += hak_heap_settle(hak_heap_numbered(number), slack);
+        in_heaps += hak_heap_rearm_purge(hak_heap_numbered(number), slack);
     /* What was freed between the count and the store was compared with the level before. */
     if (free_units() > hak_add_sat(units, slack) || free_mappings() > hak_add_sat(mappings, slack))
         hak_store(&hak_purge_due, 1);

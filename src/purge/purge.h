@@ -43,11 +43,11 @@ size_t hak_purge_idle(void);
 size_t hak_purge_idle_outside(void);
 /* hak_purge_due is one of these, or 0. */
 enum hak_purge_due {
-    HAK_PURGE_GROWN = 1, /* more is free than hak_purge_settle() allowed for */
+    HAK_PURGE_GROWN = 1, /* more is free than hak_purge_rearm() allowed for */
     HAK_PURGE_WATCH,     /* calls are to look at times whether a pass is due */
 };
 /* hak_purge_due will be set when `slack` bytes more are free than now; returns the bytes that are. */
-size_t hak_purge_settle(size_t slack);
+size_t hak_purge_rearm(size_t slack);
 
 /* caller.c: with as many bytes held, use of what was given back has begun. */
 extern _Atomic size_t hak_purge_used_from;

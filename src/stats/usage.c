@@ -258,8 +258,8 @@ void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage,
     const struct hak_counts *counts = &view->counts;
     size_t large_blocks = counts->super.large_spans - counts->stocks.spans;
     size_t large_bytes = counts->super.large_bytes - counts->stocks.bytes;
-    size_t huge_blocks = counts->huge.blocks - (counts->huge.front > 0);
-    size_t huge_bytes = counts->huge.bytes - counts->huge.front;
+    size_t huge_blocks = counts->huge.blocks - (counts->huge.last_freed > 0);
+    size_t huge_bytes = counts->huge.bytes - counts->huge.last_freed;
     struct hakmem_stats_heap small;
     hak_usage_heap(usage, &small);
     *stats = (struct hakmem_stats){

@@ -46,9 +46,9 @@ static void mark(struct copy *copy, const void *block)
 }
 
 /*
- * A magazine of a thread that may be at work.  Whatever is read, even from a slot that changes meanwhile, is a block that
- * was free since the walk began: a live one that stays live is never hidden by it.  The compiler's thread sanitizer is
- * told so.
+ * A magazine of a thread that may be at work.  Whatever is read, even from a slot that changes meanwhile, is a block
+ * that was free since the walk began: a live one that stays live is never hidden by it.  The compiler's thread
+ * sanitizer is told so.
  */
 __attribute__((noinline, no_sanitize("thread"))) static void mark_magazine(struct copy *copy, struct hak_tcache *thread)
 {
