@@ -223,7 +223,8 @@ END_TEST
 START_TEST(test_on_and_off)
 {
     uint64_t state = test_state((uint64_t)_i);
-    for (unsigned long round = test_scale(3000); round; round--) {
+    unsigned long rounds = test_scale(3000);
+    for (unsigned long round = rounds; round; round--) {
         uint64_t r = test_random(&state);
         if (round % 10 == 0) {
             atomic_store(&hak_os_fail_once, 0);
@@ -245,7 +246,7 @@ START_TEST(test_on_and_off)
             hak_verify();
     }
     atomic_store(&hak_os_fail_after, -1);
-    NEED(refused > 0 || TEST_SANITIZER, "nothing was ever refused");
+    NEED(refused > 0 || rounds < 1000, "nothing was ever refused");
     all_intact();
     while (count)
         release(0);
