@@ -3,6 +3,7 @@
  * fork.c - a process with many threads that all allocate forks again and again: each child allocates, frees blocks of
  * its parent's threads, forks itself, makes threads; and none ever waits for a lock that nobody is left to release.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -121,7 +122,8 @@ static int child_work(unsigned long number)
 #if !TEST_TSAN
 /* ---- Generations: what the threads have that a fork leaves behind is used by those after it -------------------- */
 
-enum { GENERATIONS = 60, LOST = 4 };
+/* All of them wait for the last: so many that what is lost in each would be seen, and few for a limit of processes. */
+enum { GENERATIONS = 40, LOST = 4 };
 
 static pthread_barrier_t barrier;
 
@@ -146,8 +148,11 @@ static int generation(int number, size_t held)
     pthread_barrier_init(&barrier, NULL, LOST + 1);
     for (int i = 0; i < LOST; i++) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, fill_magazines, NULL))
+        int error = pthread_create(&thread, NULL, fill_magazines, NULL);
+        if (error) {
+            tap_note("pthread_create in generation %d: %s", number, strerror(error));
             return 1;
+        }
     }
     pthread_barrier_wait(&barrier);
     if (number == 3)
@@ -161,6 +166,8 @@ static int generation(int number, size_t held)
     pid_t child = fork();
     if (child == 0)
         _exit(generation(number + 1, held));
+    if (child < 0)
+        tap_note("fork in generation %d: %s", number, strerror(errno));
     return !wait_for(child);
 }
 
