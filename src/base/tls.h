@@ -40,7 +40,6 @@ struct hak_tls {
 
 #pragma GCC visibility push(hidden)
 extern __thread struct hak_tls hak_tls __attribute__((tls_model("initial-exec")));
-
 #pragma GCC visibility pop
 
 #endif

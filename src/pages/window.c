@@ -154,15 +154,20 @@ void hak_window_added(struct hak_super *super)
     set_clean(super);
 }
 
+static bool wants_huge(bool long_run)
+{
+    return hak_thp_wanted(hak_load(&supers_mapped) << HAK_SUPER_SHIFT, long_run);
+}
+
 bool hak_window_wants_huge(void)
 {
-    return hak_thp_wanted(hak_load(&supers_mapped) << HAK_SUPER_SHIFT, false);
+    return wants_huge(false);
 }
 
 /* For, or for none, in superslabs one after the other. */
 static void ask_for_huge_pages(struct hak_super *first, size_t count, bool long_run)
 {
-    bool huge = hak_thp_wanted(hak_load(&supers_mapped) << HAK_SUPER_SHIFT, long_run);
+    bool huge = wants_huge(long_run);
     for (size_t i = 0; i < count; i++) {
         first[i].huge = huge;
         first[i].long_run = long_run && !huge;

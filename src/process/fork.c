@@ -100,7 +100,7 @@ static void recount(void)
 
 static void in_child(void)
 {
-    struct hak_tcache *mine = hak_tls.state == HAK_THREAD_ATTACHED ? hak_thread_tcache() : NULL;
+    struct hak_tcache *mine = hak_tcache_mine();
     if (hak_tls.fork != HAK_FORK_HOLDS) { /* only the numbers of process and thread have changed */
         hak_helper_in_process();
         hak_registry_in_process(mine);

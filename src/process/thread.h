@@ -9,8 +9,8 @@
 /* This thread's cache, given to it first if need be; NULL if it cannot have one (it has exited, or memory is out), and
  * then the orphan heap must serve. */
 struct hak_tcache *hak_thread_tcache(void);
-/* The same for a thread that frees: it gets a cache only when it has freed a few blocks without.  libc frees some on
- * behalf of a thread when the thread's destructors have run, and nobody would take its cache back. */
+/* This thread's cache, for a call that frees: the thread gets one only when it has freed a few blocks without.
+ * libc frees some on behalf of a thread when its destructors have run, and nobody would take a cache back then. */
 struct hak_tcache *hak_thread_tcache_freeing(void);
 /* The calling thread gives up the cache it may have, for good: force_libc was set after it had got one. */
 void hak_thread_leave(void);

@@ -8,7 +8,7 @@
 #pragma GCC visibility push(hidden)
 /* malloc_trim: everything that is free, everywhere, but for `keep` bytes; the bytes given back. */
 size_t hak_trim(size_t keep);
-/* The same, but for pages in slabs that are in use, which no other block could have. */
+/* Gives back all that is free but pages in slabs that are in use, which no other block could have. */
 void hak_reclaim(void);
 
 /* The tries of one allocation when memory is out.  Starts as {0} with hak_retry_begin() before each try. */
