@@ -43,6 +43,13 @@ static struct hak_root root = {
     .self = &root,
 };
 
+/* Says in place of the process ID why there is none. */
+static void fail(const char *what)
+{
+    perror(what);
+    exit(99);
+}
+
 /* The second thread leads back to itself. */
 static void be_a_ring(void)
 {
@@ -59,7 +66,7 @@ static void be_a_chain(void)
     size_t size = (size_t)THREADS * STEP + sizeof(struct hak_tcache);
     char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
-        exit(99);
+        fail("memory for the threads");
     heap.threads_list = (struct hak_tcache *)at;
     for (size_t i = 0; i < THREADS; i++, at += STEP)
         *(char **)(at + offsetof(struct hak_tcache, next_of_heap)) = at + STEP;
@@ -91,16 +98,24 @@ static void be_large(void)
     memset(&os, 0xff, sizeof os);
 }
 
-/* A file of the library's name, a terabyte long, in which there is nothing. */
+/*
+ * A file of the library's name, a terabyte long, in which there is nothing.  It is shorter where the address space has
+ * no room for it, as ThreadSanitizer's shadow memory sometimes leaves none.
+ */
 static void be_long(void)
 {
     char name[] = "/tmp/hakmem-hostile.XXXXXX", library[64];
+    off_t size = (off_t)1 << 40;
+    void *at = MAP_FAILED;
     root.self = NULL;
     snprintf(library, sizeof library, "%s/libhakmem.so", mkdtemp(name) ? name : "");
     int file = open(library, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (file < 0 || ftruncate(file, (off_t)1 << 40) != 0 ||
-        mmap(NULL, (size_t)1 << 40, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, file, 0) == MAP_FAILED)
-        exit(99);
+    if (file < 0 || ftruncate(file, size) != 0)
+        fail("a file of a terabyte");
+    for (; at == MAP_FAILED && size >= (off_t)1 << 34; size /= 2)
+        at = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, file, 0);
+    if (at == MAP_FAILED)
+        fail("room for a file of 16 GiB");
     unlink(library);
     rmdir(name);
 }
