@@ -66,3 +66,8 @@ void hak_rank_released(const struct hak_lock *lock)
     if (--hak_tls.ranks_held[lock->rank] == 0)
         hak_tls.ranks &= ~(1u << lock->rank);
 }
+
+void hak_rank_assert(const struct hak_lock *lock)
+{
+    HAK_INVARIANT(hak_tls.ranks_held[lock->rank] != 0);
+}

@@ -12,6 +12,7 @@
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
 
+#include "base/annotate.h"
 #include "base/atomics.h"
 #include "base/base.h"
 #include "base/tls.h"
@@ -33,7 +34,7 @@ enum hak_rank {
  * somebody, costs ten times as much.  A holder that does not see yet that it is crowded wakes nobody, so those that
  * wait look for themselves now and then.
  */
-struct hak_lock {
+struct HAK_CAPABILITY("lock") hak_lock {
     _Atomic uint32_t state; /* 0 free, 1 taken, 2 taken and somebody may be waiting */
     _Atomic uint16_t crowded; /* somebody has had to wait, once */
     uint16_t rank;
@@ -52,8 +53,16 @@ void hak_lock_wake(struct hak_lock *lock);
 void hak_lock_reset(struct hak_lock *lock);
 void hak_rank_taken(const struct hak_lock *lock, bool waited);
 void hak_rank_released(const struct hak_lock *lock);
+void hak_rank_assert(const struct hak_lock *lock);
 
 #pragma GCC visibility pop
+
+/* What clang is told of the functions below (annotate.h). */
+HAK_INLINE bool hak_lock_take(struct hak_lock *lock) HAK_TRY_ACQUIRES(*lock) HAK_UNCHECKED;
+HAK_INLINE bool hak_lock_try(struct hak_lock *lock) HAK_TRY_ACQUIRES(*lock) HAK_UNCHECKED;
+HAK_INLINE void hak_lock(struct hak_lock *lock) HAK_ACQUIRES(*lock) HAK_UNCHECKED;
+HAK_INLINE void hak_unlock(struct hak_lock *lock) HAK_RELEASES(*lock) HAK_UNCHECKED;
+HAK_INLINE void hak_lock_assert_held(const struct hak_lock *lock) HAK_ASSERTS(*lock) HAK_UNCHECKED;
 
 /* Without a check of ranks.  A thread that is alone cannot be held up by another. */
 HAK_INLINE bool hak_lock_take(struct hak_lock *lock)
@@ -95,6 +104,13 @@ HAK_INLINE void hak_unlock(struct hak_lock *lock)
         hak_store_release(&lock->state, 0);
     else if (HAK_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
         hak_lock_wake(lock);
+}
+
+/* A debug build ends here unless this thread holds a lock of this rank. */
+HAK_INLINE void hak_lock_assert_held(const struct hak_lock *lock)
+{
+    if (HAK_DEBUG)
+        hak_rank_assert(lock);
 }
 
 #endif
