@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Draws doc/compare.svg from the tables of doc/measurements.md: python3 doc/compare.py
+"""Draws doc/compare.svg, or another FILE, from the tables of doc/measurements.md: python3 doc/compare.py [FILE]
 
 Two parts: each allocator's mean time and peak memory as bars; and libhakmem's time on each workload, as a dot left of
 the line where it is faster than the fastest of the others, right of it where it is slower.  All widths are for a
@@ -10,6 +10,7 @@ picture 600 pixels wide.
 import math
 import os
 import re
+import sys
 from xml.sax.saxutils import escape
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -133,7 +134,8 @@ def main():
                      "interleaved rounds.", "faint"))
     worst = ", ".join(f"{name} {ratio}" for name, ratio in worst_at_length(text))
     out.append(words(MARGIN, height - 10, f"At full length the largest losses are {worst}.", "faint"))
-    with open(os.path.join(FOLDER, "compare.svg"), "w", encoding="utf-8") as file:
+    to = sys.argv[1] if len(sys.argv) > 1 else os.path.join(FOLDER, "compare.svg")
+    with open(to, "w", encoding="utf-8") as file:
         file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
                    f'height="{height}" role="img">\n'
                    "<title>libhakmem beside six other allocators: time and peak memory</title>\n"

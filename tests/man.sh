@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The header, the list of symbols, the table of knobs and the manual pages tell of the same; the pages are well-formed
-# and their examples compile.
+# and their examples compile.  Links and the picture of the Markdown files are right.
 # shellcheck source-path=SCRIPTDIR source=tap.subr
 . "${top_srcdir:-$(dirname "$0")/..}/tests/tap.subr"
 header=$top_srcdir/include/hakmem.h
@@ -144,6 +144,24 @@ for file in "$scratch"/example.*.c; do
     fi
     [ $good -eq 0 ] || note "$scratch/log"
 done
+
+# ---- Markdown: links lead somewhere, and the picture shows what its tables say --------------------------------------
+for file in "$top_srcdir"/README.md "$top_srcdir"/doc/*.md; do
+    sed 's/](/\n](/g' "$file" | sed -n 's/^](\([^)#]*\).*/\1/p' | grep -v '^https*:' | while read -r link; do
+        [ -e "$(dirname "$file")/$link" ] || echo "$(basename "$file"): $link"
+    done
+done >"$scratch/missing"
+[ ! -s "$scratch/missing" ]
+ok $? "links of Markdown files lead to files"
+note "$scratch/missing"
+if have python3; then
+    python3 "$top_srcdir/doc/compare.py" "$scratch/compare.svg" >"$scratch/log" 2>&1 &&
+        cmp "$scratch/compare.svg" "$top_srcdir/doc/compare.svg" >>"$scratch/log" 2>&1
+    ok $? "doc/compare.svg is what doc/compare.py draws from doc/measurements.md"
+    note "$scratch/log"
+else
+    skip "doc/compare.svg is what doc/compare.py draws from doc/measurements.md" "no python3"
+fi
 
 if have mandoc; then
     for page in "$man"/*.[0-9]; do
