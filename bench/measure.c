@@ -4,16 +4,15 @@
  *
  *     measure RESULTS LIBRARY PROGRAM [ARGUMENT...]
  *
- * The file RESULTS gets the lines "metric wall", "metric cpu" and "metric peak_rss" of the format in bench.h; LIBRARY
- * goes into LD_PRELOAD ("-" for none) of PROGRAM and its children only.  The exit status is the program's, or 128 and
- * the signal that ended it.
+ * The file RESULTS gets the lines "metric wall", "metric cpu", "metric peak_rss" and "metric faults" (minor page faults)
+ * of the format in bench.h; LIBRARY goes into LD_PRELOAD ("-" for none) of PROGRAM and its children only.  The exit
+ * status is the program's, or 128 and the signal that ended it.
  *
  * A process inherits the peak of the one that executed it, and a Python interpreter's is larger than many a
  * benchmark's: hence this small program in between.
  */
 #include "bench.h"
 
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 int main(int argc, char **argv)
@@ -46,6 +45,7 @@ int main(int argc, char **argv)
     bench_metric("wall", wall, "s", "lower");
     bench_metric("cpu", cpu, "s", "lower");
     bench_metric("peak_rss", (double)usage.ru_maxrss * 1024, "B", "lower");
+    bench_metric("faults", (double)usage.ru_minflt, "faults", "lower");
     if (fflush(stdout) != 0)
         bench_die("cannot write the results");
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

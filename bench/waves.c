@@ -13,8 +13,6 @@
  */
 #include "bench.h"
 
-#include <sys/resource.h>
-
 #define WARM_UP 2
 
 static uint64_t random_state = 5772;
@@ -36,13 +34,6 @@ static void wave(char **blocks, size_t bytes)
     }
 }
 
-static long faults(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_minflt;
-}
-
 int main(int argc, char **argv)
 {
     bench_check_usage(argc, argv, 3, "[MEBIBYTES [WAVES [MILLISECONDS]]]");
@@ -53,10 +44,10 @@ int main(int argc, char **argv)
     char **blocks = bench_need(calloc(bytes / 1024 + 1, sizeof *blocks));
     struct bench_span total = {0};
     double kept = 0;
-    long before = 0;
+    double before = 0;
     for (long i = 0; i < waves; i++) {
         if (i == WARM_UP)
-            before = faults();
+            before = bench_faults();
         struct bench_span span;
         bench_start(&span);
         wave(blocks, bytes);
@@ -66,10 +57,10 @@ int main(int argc, char **argv)
         bench_sleep((double)pause / 1000);
         kept += bench_memory("VmRSS:");
     }
-    long during = faults() - before;
+    double during = bench_faults() - before;
     double peak = bench_memory("VmHWM:");
     free(blocks);
-    bench_metric("faults_per_wave", (double)during / (double)(waves - WARM_UP), "faults", "lower");
+    bench_metric("faults_per_wave", during / (double)(waves - WARM_UP), "faults", "lower");
     bench_metric("rss_kept", kept / (double)waves / peak, "ratio", "lower");
     bench_report(&total, 0);
     return bench_finish();
