@@ -246,7 +246,7 @@ def text(comparison, machine, rounds, remarks):
         ("Peak RSS over the lowest peer's", ratio_table(comparison, peak_of, False)),
         ("RSS after idling, everything freed", absolute_table(comparison, idle_of, "MiB", MEBI, False)),
         ("RSS after idling over the lowest peer's", ratio_table(comparison, idle_of, False)),
-        ("Other figures (nanoseconds for calls, bytes for growth)", others_table(comparison)),
+        ("Other figures (nanoseconds for calls, bytes for memory)", others_table(comparison)),
     ]
     if comparison.subject == "hakmem":
         sections.append(("Goals", goals_table(comparison)))

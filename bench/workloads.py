@@ -67,6 +67,22 @@ SYNTHETIC = [
      {"faults_per_wave": "page faults of a wave", "rss_kept": "share of RSS kept between"}),
     ("waves-apart", "the same, 700 ms between", "waves 256 12 700", "waves 64 6 700", "cpu",
      {"faults_per_wave": "page faults of a wave", "rss_kept": "share of RSS kept between"}),
+    ("images", "arrays of image augmentation", "images 200 4", "images 60 4", "wall",
+     {"rate": "images a second", "faults_per_image": "page faults of an image"}),
+    ("payloads", "bursts of large requests", "payloads 4 50 1200", "payloads 2 50 1200", "cpu",
+     {"rss_at_rest": "RSS after 2 s of rest", "faults_per_request": "page faults of a request"}),
+    ("replace-large", "20 live of 5 to 25 MiB", "replace_large 120 20", "replace_large 40 20", "cpu",
+     {"faults_per_block": "page faults of a block"}),
+    ("doubling", "8 large buffers that double", "doubling 40", "doubling 15", "cpu",
+     {"faults_per_buffer": "page faults of a buffer"}),
+    ("mappings", "12 thousand of 1.1 to 3 MiB", "mappings 12k", "mappings 4k", "cpu",
+     {"faults_per_block": "page faults of a block", "mappings": "mappings of the process"}),
+    ("fleet", "many call sites", "fleet 4m 256 1 1", "fleet 1m 128 1 1", "cpu",
+     {"rss_over_live": "RSS / live bytes", "faults_per_1000": "page faults of 1000 operations"}),
+    ("fleet-2", "the same, other sites", "fleet 4m 256 1 2", "fleet 1m 128 1 2", "cpu",
+     {"rss_over_live": "RSS / live bytes", "faults_per_1000": "page faults of 1000 operations"}),
+    ("fleet-mt", "the same, many threads", "fleet 4m 256 {cpus} 1", "fleet 1m 128 {cpus} 1", "wall",
+     {"rss_over_live": "RSS / live bytes", "faults_per_1000": "page faults of 1000 operations"}),
 ]
 
 
