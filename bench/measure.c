@@ -4,9 +4,9 @@
  *
  *     measure RESULTS LIBRARY PROGRAM [ARGUMENT...]
  *
- * The file RESULTS gets the lines "metric wall", "metric cpu", "metric peak_rss" and "metric faults" (minor page faults)
- * of the format in bench.h; LIBRARY goes into LD_PRELOAD ("-" for none) of PROGRAM and its children only.  The exit
- * status is the program's, or 128 and the signal that ended it.
+ * The file RESULTS gets the lines "metric wall", "metric cpu", "metric peak_rss" and "metric faults" of the format in
+ * bench.h, the last of which counts minor page faults; LIBRARY goes into LD_PRELOAD ("-" for none) of PROGRAM and its
+ * children only.  The exit status is the program's, or 128 and the signal that ended it.
  *
  * A process inherits the peak of the one that executed it, and a Python interpreter's is larger than many a
  * benchmark's: hence this small program in between.
