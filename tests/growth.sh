@@ -91,5 +91,5 @@ growth holes-aligned 256 15 1 1
 growth huge-blocks 256 15 1 1
 growth stuck-mappings 256 15 1 1
 # Finding, joining, growing, freeing, purging in a heap of up to 128 GiB.
-large_heap 8192 15
+large_heap 8192 12
 finish
