@@ -7,7 +7,8 @@ import unittest
 
 import tap
 
-from hakmem_profile import advice, verdict
+from hakmem_profile import advice, cases, verdict
+from hakmem_profile.budget import budget
 from hakmem_profile.evidence import Evidence
 
 
@@ -295,10 +296,11 @@ class Confidence(unittest.TestCase):
 class Budget(unittest.TestCase):
     def test_adds_up(self):
         """the middles add up to all cycles, and low <= middle <= high"""
-        parts = verdict.budget(evidence())
-        self.assertAlmostEqual(sum(p[2] for p in parts), 1.0, 6)
-        for _, low, middle, high in parts:
-            self.assertTrue(0 <= low <= middle <= high, parts)
+        parts = budget(evidence())
+        self.assertAlmostEqual(sum(part.share.middle for part in parts), 1.0, 6)
+        for part in parts:
+            low, middle, high = part.share
+            self.assertTrue(0 <= low <= middle <= high, part)
 
     def test_too_much(self):
         """causes that explain more than all cycles are said to, and cost confidence"""
@@ -308,16 +310,16 @@ class Budget(unittest.TestCase):
 
     def test_without_cycles(self):
         """no budget without cycles"""
-        self.assertEqual(verdict.budget(evidence(cycles=None)), [])
+        self.assertEqual(budget(evidence(cycles=None)), [])
 
     def test_unmeasured_is_not_zero(self):
         """a cause that was not measured is not in the budget"""
-        causes = [p[0] for p in verdict.budget(evidence(branch_misses=None, l1i_misses=None, itlb_misses=None))]
+        causes = [part.cause for part in budget(evidence(branch_misses=None, l1i_misses=None, itlb_misses=None))]
         self.assertEqual(causes, ["instructions", "data misses", "unexplained"])
 
     def test_thresholds_are_all_used(self):
         """each printed threshold decides something"""
-        used = {(i.threshold, i.unit) for case in verdict.examine(evidence())[0] for i in case.indicators}
-        for name, (value, unit, why) in verdict.THRESHOLDS.items():
+        used = {(i.threshold, i.unit) for case in cases.examine(evidence(), budget(evidence())) for i in case.indicators}
+        for name, (value, unit, why) in cases.THRESHOLDS.items():
             self.assertIn((value, unit), used, name)
             self.assertTrue(why)

@@ -14,7 +14,9 @@
     figures      numbers in any locale, and as people read them
     functions    sorts functions into allocator, program and kernel, and joins the time and the miss table
     evidence     all measurements in one object: what the verdict is computed from
-    verdict      thresholds, cases, confidence
+    budget       the cycles of each cause, and its share of all
+    cases        thresholds, indicators, and the cases that they tell
+    verdict      which case it is, how sure that is, and both in words
     advice       what to do about each case, and what it may gain
     document     the report as data, from which the three writers below make their pages
     markdown, webpage, svg   writers (JSON is the document itself)

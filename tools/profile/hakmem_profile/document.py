@@ -5,7 +5,8 @@ Shares are fractions of 1, times seconds, memory bytes.  None is "not measured".
 field changes its meaning or goes; new fields may come at any time.
 """
 
-from . import advice, functions, verdict
+from . import advice, cases, functions, verdict
+from .budget import COSTS, RETIRED_PER_CYCLE
 from .evidence import PERF_EVENTS
 from .figures import median, percent, ratio, significant, spread
 
@@ -159,7 +160,7 @@ def function_table(columns, limit=25):
 
 
 def _share(value):
-    return None if value is None else {"low": value[0], "middle": value[1], "high": value[2]}
+    return None if value is None else value._asdict()
 
 
 def _estimate(e, result):
@@ -176,8 +177,8 @@ def judged(e):
     return {
         "verdict": {
             "case": result.case,
-            "title": verdict.CASES[result.case],
-            "also": [{"case": c, "title": verdict.CASES[c]} for c in result.also],
+            "title": cases.title(result.case),
+            "also": [{"case": c, "title": cases.title(c)} for c in result.also],
             "confidence": result.confidence,
             "level": result.level,
             "reasons": [{"factor": factor, "text": text} for factor, text in result.reasons],
@@ -186,9 +187,7 @@ def judged(e):
             "estimate": _estimate(e, result),
         },
         "advice": advice.advise(e, result),
-        "budget": [
-            {"cause": cause, "low": low, "middle": middle, "high": high} for cause, low, middle, high in result.budget
-        ],
+        "budget": [{"cause": part.cause, **_share(part.share)} for part in result.budget],
         "cases": [
             {
                 "case": case.id,
@@ -216,10 +215,10 @@ def judged(e):
             for case in result.cases
         ],
         "thresholds": [
-            {"name": name, "value": value, "unit": unit, "why": why}
-            for name, (value, unit, why) in verdict.THRESHOLDS.items()
+            {"name": name, "value": limit.value, "unit": limit.unit, "why": limit.why}
+            for name, limit in cases.THRESHOLDS.items()
         ],
-        "costs": [{"event": name, "low": low, "high": high} for name, (low, high) in verdict.COSTS.items()],
+        "costs": [{"event": name, "low": low, "high": high} for name, (low, high) in COSTS.items()],
     }
 
 
@@ -375,20 +374,17 @@ def per_operation_text(value, e):
 def estimated_cycles(costs):
     """A function that estimates cycles of one function's costs, with the middle of the verdict's cost per event."""
 
-    def middle(name):
-        return sum(verdict.COSTS[name]) / 2
-
     def value(own):
         def total(*names):
             return costs.sum(*names, costs=own) or 0
 
         beyond = total("ILmr", "DLmr", "DLmw")
         return (
-            total("Ir") / 5
-            + middle("misprediction") * total("Bcm", "Bim")
-            + middle("L1 miss") * max(0, total("D1mr", "D1mw") - beyond)
-            + middle("L1i miss") * total("I1mr")
-            + middle("memory") * beyond
+            total("Ir") / RETIRED_PER_CYCLE
+            + COSTS["misprediction"].middle * total("Bcm", "Bim")
+            + COSTS["L1 miss"].middle * max(0, total("D1mr", "D1mw") - beyond)
+            + COSTS["L1i miss"].middle * total("I1mr")
+            + COSTS["memory"].middle * beyond
         )
 
     return value

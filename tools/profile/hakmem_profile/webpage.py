@@ -166,7 +166,8 @@ def _comparison(d):
     text = "<h2>Time and memory</h2>" + "".join(f'<p class="warning">{escape(note)}</p>' for note in d.get("noise", ()))
     if len(rows) > 1:
         text += _figure(
-            "Elapsed time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the first)",
+            "Elapsed time of one run: median, and from the fastest to the slowest run (in brackets: ratio to the "
+            "first)",
             svg.bars(times("wall", "walls", "ratio"), "time by allocator"),
         )
         text += _figure(
