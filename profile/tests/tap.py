@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs unittest modules and prints TAP: tap.py MODULE...
 
-The modules lie beside this file; those that they test are in $top_srcdir/tools/profile.
+The modules lie beside this file; those that they test are in $top_srcdir/profile.
 """
 
 import os
@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.environ.get("top_srcdir") or os.path.join(HERE, "..", "..")
 
 sys.dont_write_bytecode = True
-sys.path[:0] = [HERE, os.path.join(TOP, "tools", "profile")]
+sys.path[:0] = [HERE, os.path.join(TOP, "profile")]
 
 
 class Tap(unittest.TestResult):

@@ -24,7 +24,7 @@ class Command(unittest.TestCase):
     def setUpClass(cls):
         if os.environ.get("SANITIZER_CFLAGS"):
             raise unittest.SkipTest("with a sanitizer the library does not replace malloc")
-        cls.command = [sys.executable, built("tools", "profile", "hakmem-profile")]
+        cls.command = [sys.executable, built("profile", "hakmem-profile")]
         cls.environment = {**os.environ, "HAKMEM_LIBRARY": built("src", ".libs", "libhakmem.so.0")}
 
     def setUp(self):

@@ -1,5 +1,5 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Tests libhakmem-count.so.
-. "${top_srcdir:-.}/tests/profile/suite.subr"
+. "${top_srcdir:-.}/profile/tests/suite.subr"
 suite test_count

@@ -1,5 +1,5 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Tests hakmem profile on tiny programs.
-. "${top_srcdir:-.}/tests/profile/suite.subr"
+. "${top_srcdir:-.}/profile/tests/suite.subr"
 suite test_command

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes the page of each report that is kept: profile-pages.py FOLDER TO, where FOLDER is doc/profile-seed.
+"""Writes the page of each report that is kept: pages.py FOLDER TO, where FOLDER is profile/seed.
 
 A report.json has all that its page shows.
 """
@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 from hakmem_profile import webpage  # noqa: E402
 

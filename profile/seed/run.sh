@@ -16,7 +16,7 @@ set -eu
 : "${CC:=cc}" "${CFLAGS:=-O2 -g}" "${MAKE:=make}"
 build=$(pwd)
 source=$(cd "$srcdir" && pwd)
-fixtures=$source/tests/profile/fixtures
+fixtures=$source/profile/tests/fixtures
 
 say()
 {
@@ -35,7 +35,7 @@ say "making the minimal build"
 
 profile()
 {
-    HAKMEM_LIBRARY=$LIBRARY HAKMEM_EXEC_PATH=$build/tools/profile "$build/tools/hakmem" profile "$@"
+    HAKMEM_LIBRARY=$LIBRARY HAKMEM_EXEC_PATH=$build/profile "$build/tools/hakmem" profile "$@"
 }
 
 mkdir -p "$OUT"

@@ -165,11 +165,11 @@ class Report(unittest.TestCase):
                 self.assertIn("default-src 'none'", page)
 
     def test_kept_reports(self):
-        """the pages of the reports in doc/profile-seed can be made from what is kept of them"""
+        """the pages of the reports in profile/seed can be made from what is kept of them"""
         top = os.environ.get("top_srcdir") or os.path.join(FIXTURES, "..", "..", "..")
         with tempfile.TemporaryDirectory() as to:
-            folder = os.path.join(top, "doc", "profile-seed")
-            script = os.path.join(top, "tools", "profile", "profile-pages.py")
+            folder = os.path.join(top, "profile", "seed")
+            script = os.path.join(folder, "pages.py")
             pages = subprocess.run(
                 [sys.executable, script, folder, to], capture_output=True, text=True, check=True
             ).stdout.split()
