@@ -134,6 +134,13 @@ class Cases(unittest.TestCase):
                 self.assertEqual(self.state(evidence(**changes), "store-dependency"), "fails")
         self.assertEqual(self.state(evidence(), "store-dependency"), "holds")
         self.assertEqual(self.state(evidence(branch_misses=None), "store-dependency"), "open")
+        for changes in (
+            {"l1i_misses": None, "itlb_misses": None},
+            {"user": None, "sys": None, "kernel_share": None},
+            {"lock_share": None},
+        ):
+            with self.subTest(changes):
+                self.assertEqual(self.state(evidence(**changes), "store-dependency"), "holds")
 
     def test_misses(self):
         """0.5 instructions per cycle, one miss to memory every 150 instructions"""
