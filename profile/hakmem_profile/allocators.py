@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From the names on the command line to what has to be preloaded."""
+"""Allocators by the names of the command line: the library to preload for each."""
 
 import mmap
 import os
@@ -10,7 +10,7 @@ import subprocess
 
 from .errors import UsageError
 
-# Names that may be given in place of a path, with the libraries that distributions ship under them, newest first.
+# Allocators that are known by name, and the libraries that distributions ship for them, newest first.
 KNOWN = {
     "jemalloc": ("libjemalloc.so.2",),
     "mimalloc": ("libmimalloc.so.3", "libmimalloc.so.2"),
@@ -28,7 +28,7 @@ class Allocator:
         self.preload = preload
 
     def environment(self, before=()):
-        """This process's environment with the allocator, and what has to stand in front of it, preloaded."""
+        """A copy of the environment, with the libraries `before` and then the allocator preloaded."""
         environment = dict(os.environ)
         value = self.preload_value(before)
         environment.pop("LD_PRELOAD", None)
@@ -41,7 +41,7 @@ class Allocator:
 
 
 def loads(library):
-    """Whether the dynamic loader can preload this: it complains on standard error if not."""
+    """Whether the dynamic loader can preload this library; if not, the loader writes to standard error."""
     environment = {**os.environ, "LD_PRELOAD": library}
     try:
         done = subprocess.run(
@@ -117,9 +117,10 @@ def find(text):
 
 
 def _nearly(word, name):
-    """Whether one character is too many, missing, wrong or has changed places with its neighbour, or `name` begins so.
+    """Whether `word` is a beginning of `name`, or one mistake away: a character too many, missing or wrong, or two
+    neighbours that have changed places.
 
-    Most names end alike, so that a second one would lead from any of them to another.
+    Two mistakes are too many, as most names end in "malloc" and are two mistakes away from one another.
     """
     if len(word) > 1 and name.startswith(word):
         return True
@@ -149,7 +150,7 @@ def _distinct(found):
 
 
 def _run_by(script):
-    """What a script's first line has it run by; of env, the program that env is to find.  None if it is no script."""
+    """The interpreter in a script's first line; for env, the program that env starts.  None if it is no script."""
     with open(script, "rb") as file:
         line = file.readline(1000)
     if not line.startswith(b"#!"):
@@ -162,9 +163,9 @@ def _run_by(script):
 
 
 def why_not_preloaded(program):
-    """Why a library that is preloaded does not become this program's allocator; None if it does, or nobody knows.
+    """Why preloading does not change this program's allocator; None if it does, or if that is not known.
 
-    Of a script this is said of what runs it.
+    For a script the answer is that for its interpreter.
     """
     try:
         by = program
@@ -180,18 +181,18 @@ def why_not_preloaded(program):
 
 
 def _changes_rights(status):
-    """Whether it runs with the rights of its file's owner or group, and these are not the caller's."""
+    """Whether a program of this status is set-user-ID or set-group-ID to somebody else than the caller."""
     return (status.st_mode & stat.S_ISUID and status.st_uid != os.getuid()) or (
         status.st_mode & stat.S_ISGID and status.st_gid != os.getgid()
     )
 
 
 def _why_not_elf(program):
-    """Either the program names no dynamic loader or may not load libraries of ours, or it defines malloc itself."""
+    """The reason in an ELF file: no dynamic loader, rights of somebody else, or a malloc of its own."""
     with open(program, "rb") as file:
         status = os.fstat(file.fileno())
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    # The dynamic loader names none, and loads what it is told.
+    # The dynamic loader as a program has no loader, but obeys LD_PRELOAD.
     if data[:4] != b"\x7fELF" or re.match(r"ld(-.*|64)?\.so", os.path.basename(program)):
         return None
     if data[4] == 1:

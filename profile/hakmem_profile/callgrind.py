@@ -108,7 +108,7 @@ def parse(text, source):
     last = next((line for line in reversed(lines) if line.strip()), "")
     if declared is None or not last.startswith(("totals:", "summary:")):
         raise InputError(source, len(lines), "truncated: the file ends before its totals")
-    # callgrind may leave out a handful of events at the edge of a signal; a lost function shows as much more.
+    # callgrind may lose a few events where a signal arrives; a function that is missing makes a larger difference.
     if abs(declared[0] - costs.total[0]) > max(100, declared[0] // 1000):
         raise InputError(
             source,

@@ -29,10 +29,8 @@ THRESHOLDS = {
     "retiring share": Threshold(0.40, "share", "the cycles that the instructions themselves need"),
     "instructions per operation": Threshold(100, "count", "lean allocators with the caller's loop need fewer"),
     "misprediction share": Threshold(0.15, "share", "cycles lost to mispredicted branches"),
-    "mispredictions per 1000 instructions": Threshold(
-        3.0, "count", "below 3 prediction is not what sets a program apart"
-    ),
-    "mispredictions per operation": Threshold(0.5, "count", "one in two operations starts anew"),
+    "mispredictions per 1000 instructions": Threshold(3.0, "count", "most programs have fewer"),
+    "mispredictions per operation": Threshold(0.5, "count", "one in two operations refills the pipeline"),
     "unexplained share": Threshold(
         0.35, "share", "cycles that neither instructions nor mispredictions nor misses explain"
     ),
@@ -159,7 +157,7 @@ class Facts:
 
     @property
     def busy(self):
-        """Processors that the program keeps busy, on average."""
+        """The number of processors that the program keeps busy, on average."""
         return ratio(self.evidence.cpu, self.evidence.wall)
 
 
@@ -296,7 +294,7 @@ def _time_without_misses(facts):
         min(ratios) if ratios else None,
         "time/miss ratio",
         required=False,
-        note="says what the time is not, not what it is",
+        note="tells that misses are not the cause, but not what is",
     )
 
 

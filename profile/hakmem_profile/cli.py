@@ -70,7 +70,7 @@ def parser(version):
         metavar="FILE",
         action="append",
         default=[],
-        help="with --replay: output of perf report " "--stdio --no-children",
+        help="with --replay: output of perf report --stdio --no-children",
     )
     p.add_argument("--clock", metavar="GHZ", type=float, help="the processor's clock, for simulated figures")
     p.add_argument("--version", action="version", version=f"hakmem profile {version}")
@@ -120,8 +120,11 @@ def main(arguments, paths):
 
 
 def write(folder, doc):
-    """All three forms in the folder, complete or not at all.  What was there already becomes report.old.*; returns
-    whether it was.  If there is no room the report goes elsewhere, and the error says where."""
+    """Writes the report in its three forms, all or none of them.
+
+    An earlier report becomes report.old.*; returns whether there was one.  If the folder has no room, the report goes
+    to the folder for temporary files or to standard error, and the error says where it is.
+    """
     texts = {
         "report.json": json.dumps(doc, indent=1, ensure_ascii=False) + "\n",
         "report.md": markdown.render(doc),
@@ -235,7 +238,8 @@ def _profile(options, program, paths):
     where, tools = machine.describe(paths["measure"]), machine.tools()
     guard = Guard()
     m = session.Measurement(where)
-    runner = Runner(program, guard, paths["measure"])  # reads standard input; until it is there a signal just ends this
+    # This reads standard input.  There is nothing to report yet, so that a signal ends the process.
+    runner = Runner(program, guard, paths["measure"])
     guard.install()
     collector = collect.Collector(runner, os.path.abspath(raw), m.notes)
     progress = Progress(session.steps(options, tools, len(everybody)))
@@ -250,7 +254,7 @@ def _profile(options, program, paths):
     e, parts = session.assemble(options, paths, m, everybody, program, where, tools, linked)
     title = shlex.join([os.path.basename(program[0])] + program[1:])
     doc = _document(options, paths, e, parts, title, "measured", partial)
-    # First what cannot be lost to a full disk.
+    # The terminal comes first: a full disk cannot lose what stands there.
     progress.say(document.summary_line(doc))
     for note in doc["noise"] if len(everybody) > 1 else []:
         progress.say(note)
@@ -260,7 +264,7 @@ def _profile(options, program, paths):
 
 
 def _executable(name):
-    """The file that a shell would run under this name; CannotRun if there is none."""
+    """The file that a shell would run by this name; CannotRun if there is none."""
     folders = (
         [""] if "/" in name else [folder or "." for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
     )

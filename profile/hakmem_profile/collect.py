@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs the program under the tools that look inside it.  Each function here is one kind of run, and needs one tool."""
+"""Runs of the program under perf, strace and callgrind: a method for each kind of run."""
 
 import functools
 import os
@@ -31,12 +31,12 @@ EVENTS = (
     "task-clock",
 )
 
-# One model for every machine, so that simulated figures can be compared; that of a common desktop processor.
+# One cache model for all machines, so that simulated figures can be compared: a common desktop processor's.
 CACHE_MODEL = ("--I1=32768,8,64", "--D1=32768,8,64", "--LL=8388608,16,64")
 
 
 def _costs_its_figures(otherwise=None):
-    """Of a method: that there is no room for its files costs its figures, not the report."""
+    """Decorates a method: if its files cannot be written, its figures are `otherwise`, and the report has a note."""
 
     def guarded(method):
         @functools.wraps(method)
@@ -53,7 +53,7 @@ def _costs_its_figures(otherwise=None):
 
 
 class Collector:
-    """Runs `program` under tools; `notes` gathers what could not be had."""
+    """Runs the program under tools; what could not be measured is told in `notes`."""
 
     def __init__(self, runner, folder, notes):
         self.runner = runner
@@ -81,7 +81,7 @@ class Collector:
             return file.read()
 
     def _parsed(self, parser, path, what):
-        """A tool's output through its parser; a tool that failed costs its figures, not the report."""
+        """A tool's output, parsed; None and a note if that fails."""
         try:
             return parser(self._read(path), os.path.basename(path))
         except (OSError, InputError) as error:
@@ -141,7 +141,7 @@ class Collector:
     @_costs_its_figures()
     def system_calls(self, allocator):
         path = self._file(f"strace-{allocator.name}.txt")
-        # strace sets the variable for the program only: it would otherwise count calls of its own allocator.
+        # strace itself must not run under the allocator, whose calls would be counted, too.
         value = allocator.preload_value()
         preload = ["-E", f"LD_PRELOAD={value}" if value else "LD_PRELOAD"]
         environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads what libhakmem-count.so writes: one JSON line a process; here they are added up."""
+"""Reads what libhakmem-count.so writes, a line of JSON for each process, and adds the lines up."""
 
 import json
 

@@ -8,7 +8,7 @@ field changes its meaning or goes; new fields may come at any time.
 from . import advice, cases, functions, verdict
 from .budget import COSTS, RETIRED_PER_CYCLE
 from .evidence import PERF_EVENTS
-from .figures import median, percent, ratio, significant, spread
+from .figures import median, percent, ratio, spread
 
 FORMAT = "hakmem-profile/1"
 
@@ -57,14 +57,14 @@ def rates(e):
 
 
 def counters(e, stat=None, probe=None):
-    """Every counter that was asked for: its value, or why there is none."""
+    """All counters that perf was asked for: the value, or why there is none."""
     result = []
     entries = dict(stat.events) if stat else {}
     for name, status in (probe or {}).items():
         entries.setdefault(name, {"value": None, "status": status, "running": None, "spread": None, "unit": None})
     for name, entry in entries.items():
         if entry["value"] is None and (entry["status"] == "counted" or not stat):
-            continue  # the probe could count it, or nothing at all, and the program was not run under perf stat
+            continue  # the program was not run under perf stat
         per_op = e.per_operation(entry["value"]) if not entry["unit"] else None
         result.append(
             {
@@ -164,7 +164,7 @@ def _share(value):
 
 
 def _estimate(e, result):
-    """What the verdict was estimated from; None if it rests on what was measured."""
+    """What the verdict was estimated from; None if all of it was measured."""
     case = next((c for c in result.cases if c.id == result.case), None)
     if case is None or not any(i.simulated for i in case.indicators if i.required):
         return None
@@ -257,13 +257,13 @@ def comparison_row(allocator, runs, own_runs):
 
 
 def _both_spreads(values, others):
-    """How far the ratio of two medians may be off: by as much as each of them."""
+    """The uncertainty of the ratio of two medians: the sum of the spreads; None for an allocator by itself."""
     spreads = [spread(values), spread(others)]
     return None if values is others or None in spreads else sum(spreads)
 
 
 def ratio_text(value, uncertainty):
-    """A ratio with what the runs' spread leaves of it, where that is more than a twentieth."""
+    """A ratio, with its uncertainty if that is 5 % or more, and "unclear" if it is larger than the difference."""
     if value is None:
         return "–"
     if value == 1 or uncertainty is None or uncertainty < 0.05:
@@ -272,7 +272,7 @@ def ratio_text(value, uncertainty):
 
 
 def sizes(counts):
-    """Allocations by size class, and folded into powers of two for the chart."""
+    """Allocations by size class, and by powers of two for the chart."""
     if not counts:
         return None
     folded = {}
@@ -308,11 +308,11 @@ def sizes(counts):
 
 
 def noise_notes(rows):
-    """What the spread of the runs says about comparing them: it stands in front of the figures."""
+    """Notes on the spread of the runs, which the reports print before the times."""
     notes = []
-    restless = [row for row in rows if row["spread"] is not None and row["spread"] > 0.05]
-    if restless:
-        spreads = ", ".join(f"±{percent(row['spread'])} under {row['name']}" for row in restless)
+    noisy = [row for row in rows if row["spread"] is not None and row["spread"] > 0.05]
+    if noisy:
+        spreads = ", ".join(f"±{percent(row['spread'])} under {row['name']}" for row in noisy)
         steady = max(row["cpu_spread"] or 0 for row in rows)
         notes.append(
             f"Elapsed times differ from run to run by {spreads}: smaller differences mean nothing. "
@@ -335,9 +335,9 @@ def status_notes(rows):
 
 def counter_notes(entries, probe=None):
     notes = []
-    hopeless = [name for name, status in (probe or {}).items() if status == "not supported"]
-    if hopeless and not any(c["running"] is not None for c in entries):
-        notes.append(f"This machine gives perf no hardware counters: {', '.join(hopeless)} are not supported.")
+    unsupported = [name for name, status in (probe or {}).items() if status == "not supported"]
+    if unsupported and not any(c["running"] is not None for c in entries):
+        notes.append(f"This machine gives perf no hardware counters: {', '.join(unsupported)} are not supported.")
     missing = [c["name"] for c in entries if c["status"] == "not supported"]
     uncounted = [c["name"] for c in entries if c["status"] == "not counted"]
     shared = [
@@ -367,12 +367,8 @@ def summary_line(document):
     return f"{result['title']}{also}{estimate}{doubt}"
 
 
-def per_operation_text(value, e):
-    return significant(e.per_operation(value))
-
-
 def estimated_cycles(costs):
-    """A function that estimates cycles of one function's costs, with the middle of the verdict's cost per event."""
+    """A function that estimates the cycles of a function's costs, by the middle of each cost per event."""
 
     def value(own):
         def total(*names):
@@ -391,7 +387,7 @@ def estimated_cycles(costs):
 
 
 def simulated_columns(costs, has_time):
-    """Columns for the function table from callgrind; its estimate of the time too if nothing measured it."""
+    """Columns of the function table from callgrind; its estimate of the time as well, if no time was measured."""
     result = []
     if not has_time:
         rows = functions.prepare(functions.from_costs(costs, estimated_cycles(costs)))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The ways to fail that a user must be told about in one line."""
+"""Errors that a user is told in one line."""
 
 
 class InputError(Exception):
-    """Text from another program that is not what it should be: says which file, which line, and what is wrong."""
+    """Text of another program that cannot be parsed; names the file, the line, and what is wrong."""
 
     def __init__(self, source, line, message):
         self.source = source
@@ -12,7 +12,7 @@ class InputError(Exception):
 
 
 class UsageError(Exception):
-    """A command line, or an installation, that cannot work."""
+    """A command line or an installation that cannot work."""
 
     status = 2
 

@@ -13,7 +13,7 @@ from .figures import ratio
 @dataclass
 class Evidence:
     allocator: str = "libhakmem"
-    # Time, in seconds: medians over the runs, and half the range of the wall clock relative to its median.
+    # Time, in seconds: medians over the runs; the spread is that of the processor time.
     wall: float = None
     user: float = None
     sys: float = None
@@ -36,11 +36,11 @@ class Evidence:
     itlb_loads: float = None
     itlb_misses: float = None
     simulated: set = field(default_factory=set)
-    # What the shares of the functions were estimated from, where nothing measured their time.
+    # What the functions' shares of the time were estimated from; None: they were measured.
     estimated_from: str = None
-    estimated_whole: bool = True  # and whether that saw all of the program
+    estimated_whole: bool = True  # whether the estimate is from all of the program
     user_only: bool = False  # the counters left the kernel out
-    lowest_running: float = None  # percent of the time that the least lucky multiplexed counter was counting
+    lowest_running: float = None  # percent of the time in which each multiplexed counter was counting, at least
     # What the program does.
     operations: float = None
     operations_source: str = None
@@ -56,9 +56,9 @@ class Evidence:
     page_work_share: float = None
     lock_share: float = None
     samples: int = None
-    listed: float = None  # how much of the time the table of functions accounts for, where that may not be all
+    listed: float = None  # the share of the time that the table of functions has; None: all of it
     miss_samples: int = None
-    # Where the events of each kind happen: {"mispredictions": {"allocator": share, "first": name, "first_share": ..}}
+    # Where the events of a kind happen: {"mispredictions": {"allocator": share, "first": name, "first_share": ..}}
     places: dict = field(default_factory=dict)
     hot_ratios: list = field(default_factory=list)  # time/miss ratios of functions with 2 % of the time or more
     # The other allocators: dicts with name, wall, instructions, operations.
@@ -81,7 +81,7 @@ class Evidence:
 
     @property
     def kernel_time(self):
-        """Share of the processor time spent in the kernel: by the clock if there is one, else by samples."""
+        """The kernel's share of the processor time: by the clock if the time is known, else by samples."""
         by_clock = ratio(self.sys, self.cpu)
         return self.kernel_share if by_clock is None else by_clock
 
@@ -125,7 +125,7 @@ def add_perf_stat(evidence, stat):
 
 
 def add_stat_times(evidence, stat):
-    """Times of a perf stat run that is the only run there is."""
+    """Takes the times of perf stat, where no other run was timed."""
     evidence.wall, evidence.user, evidence.sys = stat.elapsed, stat.user, stat.sys
     evidence.runs = stat.runs
 
@@ -144,7 +144,7 @@ SIMULATED_EVENTS = {
 
 
 def add_simulation(evidence, costs):
-    """Fills from callgrind.Costs what no real counter has filled."""
+    """Fills the counts that no real counter has filled from callgrind.Costs."""
     for name, events in SIMULATED_EVENTS.items():
         value = costs.sum(*events)
         if value is not None and getattr(evidence, name) is None:
@@ -153,7 +153,7 @@ def add_simulation(evidence, costs):
 
 
 def estimate_cycles(evidence, clock):
-    """Without a counter of cycles: the processor time in user space times the nominal clock."""
+    """Cycles, where no counter gave them: the user time times the clock."""
     if evidence.cycles is None and evidence.user and clock:
         evidence.cycles = evidence.user * clock
         evidence.simulated.add("cycles")

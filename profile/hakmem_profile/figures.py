@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Numbers as other programs print them in the user's locale, and as people like to read them."""
+"""Numbers: as other programs print them in any locale, and as this report prints them."""
 
 import re
 import statistics
 
-# Digits in groups, with whatever a locale puts between them, and perhaps a fraction.
+# Groups of digits with the separators of any locale, the fraction's included.
 NUMBER = "[0-9]+(?:[.,'\u2019\u202f\u00a0 ][0-9]+)*"
 
 
@@ -33,15 +33,18 @@ def median(values):
 
 
 def spread(values):
-    """Half the range relative to the median: 0.02 reads "plus or minus 2 %".  Of five or more, the outermost on either
-    side are left out: one disturbed run in five is the machine's, not the program's."""
+    """Half the range relative to the median: 0.02 is "plus or minus 2 %".
+
+    Of five values or more the largest and the smallest are left out: one run in five that another process has disturbed
+    says nothing of the program.
+    """
     if len(values) < 2 or not statistics.median(values):
         return None
     inner = sorted(values)[1:-1] if len(values) >= 5 else values
     return (max(inner) - min(inner)) / 2 / statistics.median(values)
 
 
-# ---- for people --------------------------------------------------------------------------------------------------
+# ---- as this report prints them ----------------------------------------------------------------------------------
 
 
 def count(value):

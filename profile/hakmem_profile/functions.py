@@ -10,7 +10,7 @@ import re
 
 
 def _names(text):
-    """A pattern for any of these names, in which * stands for more letters of a name."""
+    """A pattern that matches each of these names; * stands for any letters."""
     words = "|".join(re.escape(word).replace(r"\*", r"\w*") for word in text.split())
     return re.compile(rf"^(?:{words})(?:\.\w+)*$")
 
@@ -68,7 +68,7 @@ def short_name(symbol):
 
 
 def group(symbol, dso=None, kernel=False):
-    """Who a function belongs to."""
+    """The group that a function belongs to."""
     if kernel or (dso and re.match(r"^\[(?!vdso|heap|stack|unknown)", dso)):
         return KERNEL
     base = (dso or "").rsplit("/", 1)[-1]
@@ -132,7 +132,7 @@ def from_costs(costs, value):
 
 
 def shares(rows):
-    """How the whole divides: {"allocator": .., "program": .., "kernel": .., "page work": .., "locks": ..}."""
+    """The share of each group, and of "page work", "locks" and "listed", which is all rows."""
     result = dict.fromkeys((*GROUPS, "page work", "locks", "listed"), 0.0)
     for row in rows:
         result[row["group"]] += row["share"]
@@ -145,7 +145,7 @@ def shares(rows):
 
 
 class Index:
-    """Finds the row of a function in another table: by name and file, or by name alone where a file is not known."""
+    """Finds the row of a function in another table: by name and file, or by name if the file is not known."""
 
     def __init__(self, rows):
         self.exact = {(row["name"], row["object"]): row for row in reversed(rows)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The machine as far as it matters for figures, and the tools that are on it."""
+"""The machine, as the report describes it, and the tools that are installed."""
 
 import datetime
 import os
@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 
-# What to install for a tool that is missing, by the names of Debian and Fedora.
+# The packages that have the tools.
 PACKAGES = {
     "perf": "linux-perf (Debian), linux-tools-generic (Ubuntu), perf (Fedora, Arch)",
     "valgrind": "valgrind",
@@ -61,7 +61,7 @@ def nominal_clock():
 
 
 def describe(measure=None):
-    """What a report says about where it was made."""
+    """What the report says of the machine."""
     measured = measured_clock(measure)
     info = _cpuinfo()
     system = dict(re.findall(r'^(\w+)="?(.*?)"?$', _read("/etc/os-release"), re.M))
@@ -98,7 +98,7 @@ def _version(command):
 
 
 def tools():
-    """{tool: version} of those that are there and run; None for the others."""
+    """{tool: version}; the version is None if the tool is not installed or does not run."""
     found = {}
     for tool, command in (
         ("perf", ["perf", "--version"]),

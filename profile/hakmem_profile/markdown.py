@@ -176,8 +176,8 @@ def _counters(d):
             )
         text += "\n" + _table(["rate", "value", "of", "per 1000 instructions", ""], rows, "lrrrl")
         text += (
-            "\nA rate is no cost: a high one of a few events is nothing, a low one of many may be everything. "
-            "The budget above weighs them.\n"
+            "\nA rate is no cost: a high rate of few events costs little, a low rate of many events may cost most of "
+            "the time. The budget above tells the costs.\n"
         )
     return text
 

@@ -21,7 +21,8 @@ SEPARATED = re.compile(r"^# *(?:Overhead|Children)([;,|\t~:])")
 ADDRESS = re.compile(r"^(?:0x)?[0-9a-f]{4,16}$")
 
 
-# Percent.  A list that ends with its least functions misses little, and many people cut it there.
+# Percent.  A table without its smallest functions is fine, as many people leave them out; one with less than this was
+# cut off.
 LEAST_LISTED = 50
 
 
@@ -38,11 +39,11 @@ class Table:
 
     def add(self, percent, symbol, dso, kernel, samples):
         if ADDRESS.match(symbol):
-            # Without symbols perf lists every address of its own; together they say at least which file it was.
+            # perf lists addresses without symbols one by one; their sum still tells the file.
             symbol = f"(no symbols: {dso})" if dso else "(no symbols)"
         for row in self.rows:
             if row["symbol"] == symbol and row["object"] == dso:
-                # The same function under several commands or threads.
+                # One function under several commands or threads.
                 row["percent"] = round(row["percent"] + percent, 4)
                 row["samples"] = (row["samples"] or 0) + samples if samples is not None else row["samples"]
                 return
@@ -149,7 +150,7 @@ def _add_row(table, line, columns, separator, source, number):
         if columns and "Samples" in columns and fields and fields[0].isdigit():
             samples = int(fields.pop(0))
         if columns is None or "Shared Object" in columns:
-            # The names may be separated by a single blank where perf ran out of room.
+            # perf separates names by a single blank where a column is too narrow.
             dso = fields[-1].split()[-1] if fields else None
     try:
         share = decimal(percent.strip().strip("~%"))

@@ -29,7 +29,7 @@ METRIC_ONLY = re.compile(r"^\s*(?:Topdown\w+.*)?#|^\s*Topdown\w+")
 
 
 def base_name(event):
-    """cycles:u, cpu_core/cycles/u and cpu/cycles/ are all cycles."""
+    """The event's name alone: "cycles" of cycles:u, cpu_core/cycles/u and cpu/cycles/."""
     match = re.fullmatch(r"[\w]+/([\w.-]+)/\w*", event)
     if match:
         event = match.group(1)
@@ -37,7 +37,7 @@ def base_name(event):
 
 
 def user_only(event):
-    """Whether the modifiers leave the kernel out."""
+    """Whether the modifiers of the event exclude the kernel."""
     match = re.search(r"(?::|/)([a-zA-Z]+)$", event)
     return bool(match) and "u" in match.group(1) and "k" not in match.group(1)
 
@@ -65,7 +65,7 @@ class Stat:
         }
         known = self.events.get(name)
         if known and known["value"] is not None:
-            # The same event of both kinds of cores of a hybrid processor, or asked for twice.
+            # An event of both kinds of cores of a hybrid processor, or one that was asked for twice.
             if value is not None and "/" in raw:
                 entry["value"] += known["value"]
                 entry["running"] = min(x for x in (running, known["running"], 100.0) if x is not None)
@@ -82,7 +82,7 @@ class Stat:
         return None
 
     def lowest_running(self):
-        """The smallest percentage of time that a counter which gave a value was counting."""
+        """The percentage of the time in which each counter with a value was counting, at least."""
         return min(
             (e["running"] for e in self.events.values() if e["value"] is not None and e["running"] is not None),
             default=None,
@@ -124,7 +124,7 @@ def _parse_text(lines, header, source):
             else:
                 stat.sys = value
         elif stat.elapsed is not None and line.strip():
-            break  # advice of perf, or the program's output, after the figures
+            break  # after the figures comes advice of perf, or the program's output
         elif line.strip() and not METRIC_ONLY.match(line):
             _add_text_event(stat, line, number)
     if stat.elapsed is None:
@@ -168,7 +168,7 @@ def _parse_csv(lines, first, source):
             continue
         fields = line.split(separator)
         if len(fields) >= 3 and not fields[0] and not fields[2]:
-            continue  # a metric of its own
+            continue  # a metric without an event
         if len(fields) < 5 or not fields[2]:
             raise InputError(
                 source, number, f"truncated: {len(fields)} fields of the 5 that perf stat -x{separator} prints"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One line on the terminal that says what is being done; nothing at all if standard error is no terminal."""
+"""The line on the terminal that names the current step; none if standard error is no terminal."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ class Progress:
             self._write("\r\x1b[K" + line[: width - 1])
 
     def clear(self):
-        """Before anybody else writes to the terminal."""
+        """Removes the line, so that others can write to the terminal."""
         if self.enabled:
             self._write("\r\x1b[K")
 

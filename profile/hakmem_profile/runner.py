@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Runs the program: once for the user to see, then timed, interleaved over the allocators.
+"""Runs the program: once for the user to see, then timed.
 
-Interleaved, because a machine drifts: whoever is measured last would pay for the heat of the others.  Every round
-runs each allocator once, and each round begins with another one.
+Timed runs of the allocators are interleaved, because a machine changes its speed: the last one would pay for the heat
+of the others.  Each round runs every allocator once, and begins with another one.
 """
 
 import os
@@ -18,7 +18,7 @@ from .errors import CannotRun, UsageError
 
 @dataclass
 class Run:
-    """One run: seconds, bytes and counts; `status` as a shell would say it, 128 + n for a signal."""
+    """One run: seconds, bytes and counts; `status` is a shell's, 128 + n for signal n."""
 
     wall: float
     user: float
@@ -32,14 +32,14 @@ class Run:
 
 
 class Interrupted(Exception):
-    """The user wants it to end: what has been measured is reported."""
+    """A signal asked for the end: the report has what was measured until then."""
 
 
 class Guard:
-    """Signals while children run.
+    """Handles SIGINT, SIGTERM and SIGHUP while a child runs.
 
-    The first SIGINT, SIGTERM or SIGHUP lets the running child end and then raises Interrupted; a SIGINT from a terminal
-    the child has had too, others are passed on here.  Should the child not care, the third one kills it.
+    A signal is passed on to the child; when the child has ended, check() raises Interrupted.  A terminal sends SIGINT
+    to the child by itself, so that this one is not passed on.  The third signal kills the child.
     """
 
     def __init__(self):
@@ -49,7 +49,7 @@ class Guard:
 
     def install(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # nohup, and the shell for a job in the background, have some ignored.
+            # Signals that nohup or a shell has set to be ignored stay ignored.
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._handle)
 
@@ -80,7 +80,7 @@ class Guard:
             raise Interrupted
 
     def wait(self, child, timeout=None):
-        """Waits for a child and returns its exit status; a timeout ends it by SIGTERM, and returns None."""
+        """Waits for a child: its exit status, or None if the timeout ended it by SIGTERM."""
         self.child = child
         try:
             return child.wait(timeout)
@@ -127,7 +127,7 @@ class Input:
         self.file.flush()
 
     def rewound(self):
-        """What to give a child as its standard input."""
+        """The descriptor for a child's standard input, at its beginning."""
         fd = self.file.fileno() if self.file else 0
         try:
             os.lseek(fd, self.start, os.SEEK_SET)
@@ -144,11 +144,11 @@ class Runner:
     def __init__(self, program, guard, measure=None):
         self.program = program
         self.guard = guard
-        self.measure = measure  # path of measure, the helper; None: this process measures, peak memory is then unsure
+        self.measure = measure  # path of the helper; None: this process measures, and the peak may be its own
         self.input = Input()
 
     def show(self, allocator, before=(), extra_environment=None):
-        """The run that the user sees; returns its exit status."""
+        """The run whose output the user sees; returns its exit status."""
         environment = {**allocator.environment(before), **(extra_environment or {})}
         try:
             child = subprocess.Popen(self.program, env=environment, stdin=self.input.rewound())
@@ -229,7 +229,7 @@ class Runner:
 
 
 def interleaved(allocators, rounds):
-    """The order of the runs: every round has each allocator once, beginning with another one each time."""
+    """The order of the runs, as (round, allocator)."""
     for number in range(rounds):
         first = number % len(allocators)
         for allocator in allocators[first:] + allocators[:first]:

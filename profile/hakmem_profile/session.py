@@ -10,7 +10,7 @@ from .runner import interleaved
 
 
 class Measurement:
-    """Everything that was collected so far: enough for a report at any moment."""
+    """What was collected so far; a report can be made of it at any moment."""
 
     def __init__(self, where):
         self.machine = where
@@ -27,14 +27,14 @@ class Measurement:
 
 
 def steps(options, tools, allocators, hardware=False):
-    """How many steps there will be, for the progress line."""
+    """The number of steps, for the progress line."""
     simulated = tools["valgrind"] and (options.simulate == "always" or (options.simulate == "auto" and not hardware))
     kinds = options.runs + bool(tools["perf"]) * (1 + hardware) + bool(tools["strace"]) + bool(simulated)
     return 1 + allocators * kinds + (2 if hardware else 0)
 
 
 def measure(options, m, runner, collector, progress, own, everybody, tools, paths, linked):
-    """Most telling first, so that an interruption costs least."""
+    """All runs, those that tell most first: an interruption then costs little."""
     before, extra = [], {}
     if paths["count"] and not linked:
         before, extra = [paths["count"]], {"HAKMEM_COUNT_OUT": collector.counting_files()}
@@ -110,13 +110,13 @@ def _frequency(m, allocator):
 
 
 def _evidence(options, m, own, everybody, where):
-    """The evidence for the first allocator, with the others as peers."""
+    """The evidence for the first allocator; the others are its peers."""
     e = evidence.Evidence(allocator=own.name, processors=os.cpu_count())
     runs = m.runs.get(own.name, [])
     if runs:
         e.wall, e.user, e.sys = (median([getattr(r, name) for r in runs]) for name in ("wall", "user", "sys"))
         e.runs = len(runs)
-        # The elapsed time also varies with what else the machine does; what the program does shows in this.
+        # Of the processor time: the elapsed time varies with what else the machine does, too.
         e.spread = spread([r.user + r.sys for r in runs])
         e.page_faults = median([r.minor_faults for r in runs])
         e.voluntary_switches = median([r.voluntary_switches for r in runs])
@@ -168,7 +168,7 @@ def _columns(m, name):
 
 
 def assemble(options, paths, m, everybody, program, where, tools, linked):
-    """(evidence, parts of the document) from whatever has been measured."""
+    """(evidence, parts of the document) from what has been measured so far."""
     own = everybody[0]
     e = _evidence(options, m, own, everybody, where)
     columns = _columns(m, own.name)
@@ -193,7 +193,7 @@ def assemble(options, paths, m, everybody, program, where, tools, linked):
         evidence.add_places(e, {c[0]: (c[2], functions.shares(c[2])) for c in columns[1:]})
         if columns[0][3]:
             e.estimated_from, e.estimated_whole = _simulation(complete, options), complete
-            # A simulation sees no kernel and no waiting.
+            # A simulation knows neither the kernel nor waiting.
             e.kernel_share = e.page_work_share = e.lock_share = None
         elif columns[0][4] is not None and columns[0][4] < 1000:
             m.notes.append(
@@ -255,7 +255,7 @@ def assemble(options, paths, m, everybody, program, where, tools, linked):
 
 
 def _simulation(complete, options):
-    """The simulation in words."""
+    """What the report calls the simulation."""
     if complete:
         return "a simulation"
     return f"a simulation of the program's beginning, which was ended after {options.limit} s"

@@ -8,7 +8,7 @@ from .errors import InputError
 HEADER = re.compile(r"^% time\s+seconds\s+usecs/call\s+calls\s+errors\s+syscall")
 ROW = re.compile(r"^\s*[0-9]+[.,][0-9]+\s+[0-9]+[.,][0-9]+\s+[0-9]+\s+([0-9]+)\s+(?:([0-9]+)\s+)?(\w+)\s*$")
 
-# What an allocator may call.  What else a program calls is its own business.
+# The system calls that an allocator makes.
 MEMORY = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect", "process_madvise", "mbind")
 
 
@@ -23,7 +23,7 @@ def parse(text, source):
         if line.startswith("---") or not line.strip():
             continue
         if line.rstrip().endswith(" total"):
-            # strace 4 leaves a column of this row empty, so its numbers are told apart by the sum.
+            # strace 4 leaves a column of this row empty, so that the place does not tell which number is the total.
             total = sum(result["calls"].values())
             if str(total) not in line.split():
                 raise InputError(source, number, f"the rows add up to {total} calls, this line says otherwise")
@@ -42,6 +42,6 @@ def parse(text, source):
 
 
 def commonest(tables, most=15):
-    """The calls that any of the tables ({name: as from parse}) has most of, the commonest first."""
+    """The commonest calls of all tables, most frequent first; `tables` is {name: result of parse}."""
     calls = {call for table in tables.values() for call in table["calls"]}
     return sorted(calls, key=lambda call: -max(table["calls"].get(call, 0) for table in tables.values()))[:most]

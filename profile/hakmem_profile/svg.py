@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Bar charts as inline SVG.  Colours come from the page's style sheet by class, so that they follow light and dark.
 
-A chart is drawn twice, for a wide page and for a telephone, as text in a drawing shrinks with it; the style sheet shows
-one of the two.
+Each chart is drawn twice, for a wide page and for a telephone, and the style sheet shows one of the two: in a chart that
+is scaled down text would be too small to read.
 """
 
 from html import escape
@@ -25,7 +25,7 @@ def _rect(x, y, width, height, style, title=None):
 
 
 def _both(draw, label):
-    """`draw` returns (height, parts) of the chart in a width."""
+    """The chart in both widths; `draw` returns (height, parts) for a width."""
     charts = ""
     for width, style in ((WIDTH, "at-large"), (NARROW, "at-small")):
         height, body = draw(width)
@@ -42,7 +42,7 @@ def _shorten(text, limit=20):
 
 
 def _length(text):
-    """About as long as the text is, at the size of a label."""
+    """The approximate width of a text at the size of a label."""
     return 7.0 * len(text)
 
 

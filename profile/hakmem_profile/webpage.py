@@ -36,7 +36,7 @@ def _style():
 
 
 def _cell(value, tag="td", left=False):
-    # A value that is markup already comes as a tuple of one.
+    # Markup comes as a tuple of one, text as a string.
     text = value[0] if isinstance(value, tuple) else escape(str(value))
     return f'<{tag}{" class=l" if left else ""}>{text}</{tag}>'
 
@@ -75,7 +75,7 @@ def render(d):
         _quality(d),
         _method(d),
     ]
-    # The policy is the promise that the page loads nothing, kept by the browser.
+    # By this policy the browser loads nothing for the page and runs no script.
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
@@ -303,8 +303,8 @@ def _counters(d):
         ]
         text += "<h3>Rates</h3>" + _table(["rate", "value", "of", "per 1000 instructions"], rows)
         text += (
-            '<p class="quiet">A rate is no cost: a high one of a few events is nothing, a low one of many may be '
-            "everything. The budget above weighs them.</p>"
+            '<p class="quiet">A rate is no cost: a high rate of few events costs little, a low rate of many events may '
+            "cost most of the time. The budget above tells the costs.</p>"
         )
     return text
 

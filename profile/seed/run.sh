@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: MIT
 # The experiment that the original profiled by hand, as one command: `make profile-seed`.
 #
-# Random mixed with 400 slots, seed 1, under the standard and the minimal build of libhakmem, glibc and every other
-# allocator that is installed; then the program with the minimal build linked into it statically, as the original had
-# it; then the original's own figures, judged by the same thresholds.  Fewer iterations than the original's 200 million
-# by default: the pattern does not change with time, and where there are no hardware counters every one of them is
-# simulated for every allocator.
+# Three reports: random mixed with 400 slots and seed 1 under the standard and the minimal build of libhakmem, glibc and
+# every other allocator that is installed; the program with the minimal build linked into it, as the original had it; and
+# the original's own figures, judged by the same thresholds.  The original had 200 million iterations.  The default here
+# is fewer: the pattern does not change with time, and without hardware counters each iteration is simulated.
 #
 # Variables, which make sets: srcdir, CC, CFLAGS, LIBRARY (libhakmem.so of this build), OUT (a directory for the
 # reports), ITERATIONS, RUNS.  The working directory is the build tree.

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Stands in for perf on a machine without counters: runs the program, and prints the original's figures.
 
-fake_perf.py stat -o FILE ... -- PROGRAM, fake_perf.py record -e EVENT -o FILE ... -- PROGRAM, fake_perf.py report -i FILE.
+fake_perf.py stat -o FILE ... -- PROGRAM
+fake_perf.py record -e EVENT -o FILE ... -- PROGRAM
+fake_perf.py report -i FILE
 """
 
 import os

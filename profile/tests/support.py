@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of hakmem profile share."""
+"""Functions that the tests of hakmem profile share."""
 
 import os
 import unittest
@@ -15,7 +15,7 @@ def fixture(name):
 
 
 def built(*parts):
-    """A file of the build tree, or a skipped test."""
+    """The path of a file in the build folder; skips the test if it is not there."""
     path = os.path.join(BUILD, *parts)
     if not BUILD or not os.path.exists(path):
         raise unittest.SkipTest(f"{os.path.join(*parts)} is not built")

@@ -24,7 +24,7 @@ class Tap(unittest.TestResult):
         self.number = 0
 
     def plan(self):
-        """Last, since a class that is skipped as a whole is one line."""
+        """Prints the plan, last: a class that is skipped as a whole is one line."""
         print(f"1..{self.number}", flush=True)
 
     def _line(self, status, test, directive="", details=""):
@@ -58,7 +58,7 @@ class Tap(unittest.TestResult):
         self._line("ok", test, f"SKIP {reason}")
 
     def addSubTest(self, test, subtest, err):
-        # A failed part is told; the test's own line says "not ok" once, at its end.
+        # What failed is told here; the line "not ok" of the test is printed once, at its end.
         super().addSubTest(test, subtest, err)
         if err is not None:
             for line in f"{subtest}\n{self._exc_info_to_string(err, test)}".splitlines():
@@ -72,7 +72,7 @@ class Tap(unittest.TestResult):
 
 
 def main(names):
-    # A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP; what is tested would inherit that.
+    # A shell ignores SIGINT for jobs in the background, and nohup SIGHUP; the programs under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromName(name) for name in names)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page in a real browser, headless: it renders, fits, follows light and dark, and complains of nothing."""
+"""The page in a headless browser: layout, light and dark, messages of the browser."""
 
 import json
 import os
@@ -19,7 +19,8 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 # Widths of the window: a desktop, and the least that a window of this browser can have.
 WIDTHS = (1000, 500)
 
-# Writes into the title what does not fit.  The page itself may run no script: this goes into a copy without its policy.
+# A script that writes into the title what does not fit.  The page may run no script, so that this goes into a copy
+# without its policy.
 PROBE = """<script>addEventListener("load", () => {
   const root = document.documentElement, wide = [];
   for (const e of document.querySelectorAll("main *"))
@@ -36,8 +37,8 @@ PROBE = """<script>addEventListener("load", () => {
 });</script>"""
 
 
-# Charts as a telephone shows them, which is narrower than a window of this browser can be: in a frame.  Writes the size
-# of the smallest text, how many texts lie over one another, and how much wider than the frame the page is.
+# The page in a frame as wide as a telephone, which is narrower than a window of this browser can be.  Writes into the
+# title the size of the smallest text, the number of texts that overlap, and how much wider than the frame the page is.
 TELEPHONE = 390
 PHONE_PROBE = """<!DOCTYPE html><meta charset="utf-8"><title>-</title><style>body { margin: 0 }</style>
 <iframe style="border: 0; width: %dpx; height: 6000px"></iframe><script>
@@ -161,14 +162,14 @@ class Browser(unittest.TestCase):
                 self.assertGreater(int(result.group(3)), 15)
 
     def test_no_complaints(self):
-        """the browser's console stays empty: the policy forbids nothing that the page does"""
+        """the browser's console stays empty: the page does nothing that its policy forbids"""
         for name, page in self.pages.items():
             done = self.browse(page, "--dump-dom")
             self.assertNotIn("CONSOLE", done.stderr, name)
             self.assertIn("</html>", done.stdout)
 
     def test_light_and_dark(self):
-        """the screenshot has a light or a dark ground, and colours on it"""
+        """the screenshot has a light or a dark background, and colours"""
         for dark in (False, True):
             path = os.path.join(self.folder, f"dark-{dark}.png")
             mode = ["--blink-settings=preferredColorScheme=" + ("0" if dark else "1")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command itself, run on tiny programs: what passes through, what it writes, how it fails and how it is stopped."""
+"""The command on tiny programs: their output and status, the report, failures, and signals."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class Command(unittest.TestCase):
     # ---- what passes through ----
 
     def test_tiny(self):
-        """a tiny program, whole: output once, exit status, all parts of the report that can be had here"""
+        """a tiny program: its output once, its exit status, and all that this machine can measure"""
         # Of a program that ends before the next tick of its clock the kernel may say that it took no user time at all.
         counts = "i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done; "
         command = ["sh", "-c", counts + "echo out; echo err >&2; exit 3"]
@@ -82,12 +82,12 @@ class Command(unittest.TestCase):
         self.assertEqual(set(seen), {"5"})
 
     def test_without_dashes(self):
-        """the program begins at the first word that is no option"""
+        """the program begins at the first word that is not an option"""
         done = self.run_it("--runs", "1", "--simulate", "never", "sh", "-c", "exit 0")
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_killed(self):
-        """a program that dies of a signal"""
+        """a program that dies of a signal: the status, and a note in the report"""
         done = self.run_it("--runs", "1", "--simulate", "never", "--", "sh", "-c", "kill -9 $$")
         self.assertEqual(done.returncode, 128 + 9, done.stderr)
         self.assertIn("137", " ".join(self.report()["quality"]))
@@ -123,7 +123,7 @@ class Command(unittest.TestCase):
         self.assertIn("it has a malloc of its own", done.stderr)
 
     def test_why_not_preloaded(self):
-        """what programs say of themselves in their first bytes"""
+        """programs that preloading does not change, by their files"""
         program = os.path.join(self.folder, "p")
         for data, why in ((b"\x7fELF\x01\x01", "it is a 32-bit program"), (b"", None), (b"#!", None),
                           (b"#! /none", None),
@@ -300,13 +300,13 @@ class Command(unittest.TestCase):
         self.assertLess(time.monotonic() - begin, 30)
 
     def test_hung_up(self):
-        """SIGHUP, as from a terminal that is closed"""
+        """SIGHUP, as a terminal sends it when it is closed"""
         status, errors = self.interrupt(signal.SIGHUP, lambda: self.started(2))
         self.assertEqual(status, 129, errors)
         self.assertTrue(self.report()["partial"])
 
     def test_interrupted_before_it_begins(self):
-        """standard input does not end, and must be read before the first run: there is nothing to report yet"""
+        """SIGINT while standard input is read, before the first run: the process ends without a report"""
         child = subprocess.Popen([*self.command, "--out", self.out, "--", "true"], env=self.environment,
                                  cwd=self.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
         for _ in range(600):
@@ -323,7 +323,7 @@ class Command(unittest.TestCase):
         self.assertEqual(errors, "")
 
     def test_terminal(self):
-        """on a terminal it says what it does, and clears that before the program writes"""
+        """a terminal shows the current step, which is removed before the program writes"""
         master, slave = pty.openpty()
         child = subprocess.Popen([*self.command, "--out", self.out, "--simulate", "never", "--runs", "1", "--", "sh",
                                   "-c", "echo shown"], env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
@@ -347,7 +347,7 @@ class Command(unittest.TestCase):
 
 class Uninstalled(unittest.TestCase):
     def test_through_hakmem(self):
-        """`hakmem profile` of the build tree finds it"""
+        """`hakmem profile` of the build folder starts the command"""
         command = built("tools", "hakmem-uninstalled")
         done = subprocess.run([command, "profile", "--version"], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr + BUILD)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""libhakmem-count.so counts exactly, whichever allocator is behind it and however a process ends."""
+"""libhakmem-count.so counts exactly, under all allocators and all ways in which a process ends."""
 
 import json
 import os
@@ -40,7 +40,7 @@ class Count(unittest.TestCase):
         shutil.rmtree(cls.folder, ignore_errors=True)
 
     def count(self, command, allocator="", status=0, out=None):
-        """The lines that running `command` leaves, less what the same program does when told to do nothing."""
+        """The lines that the command leaves."""
         out = out or os.path.join(self.folder, "counts")
         if os.path.exists(os.path.join(self.folder, out)):
             os.unlink(os.path.join(self.folder, out))
@@ -57,7 +57,7 @@ class Count(unittest.TestCase):
         return next((s["count"] for s in line["by_size"] if s["upto"] == upto), 0)
 
     def test_family(self):
-        """every function of the family, under every allocator that is there"""
+        """every function of the family, under every allocator that is installed"""
         for name, library in self.allocators.items():
             with self.subTest(name):
                 (base,) = self.count([self.program, "nothing"], library)
@@ -133,14 +133,14 @@ class Count(unittest.TestCase):
         self.assertGreaterEqual(line["allocations"], 5)
 
     def test_real(self):
-        """python3 and what it starts, with lines that are whole and names that are theirs"""
+        """python3 and a program that it starts: complete lines, with the names of the programs"""
         lines = self.count(["python3", "-c", "import subprocess; subprocess.run(['true'])"], status=0)
         names = [line["program"] for line in lines]
         self.assertIn("true", names)
         self.assertTrue(any(line["allocations"] > 1000 for line in lines), names)
 
     def test_silent(self):
-        """without HAKMEM_COUNT_OUT nothing is written, and the program is none the wiser"""
+        """without HAKMEM_COUNT_OUT nothing is written, and the program runs as without the library"""
         environment = {**os.environ, "LD_PRELOAD": self.library}
         environment.pop("HAKMEM_COUNT_OUT", None)
         done = subprocess.run([self.program, "family"], env=environment, capture_output=True, check=False)

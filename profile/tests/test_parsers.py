@@ -18,7 +18,7 @@ class Callgrind(InputErrors):
         self.assertEqual(costs.command, "./bench 1000")
 
     def test_cachegrind(self):
-        """cachegrind's form of the same"""
+        """cachegrind's file, which has no calls"""
         costs = callgrind.parse(fixture("cachegrind.out.txt"), "x")
         self.assertEqual(costs.get("Ir"), 1010)
         self.assertEqual(costs.functions[None, "main"][0], 310)
@@ -41,7 +41,7 @@ class Callgrind(InputErrors):
                         callgrind.parse("".join(lines[:cut]), "x")
 
     def test_broken(self):
-        """lines that do not belong, costs that are none, totals that do not fit"""
+        """foreign lines, costs that are no numbers, totals that are not the sum"""
         text = fixture("callgrind.out.txt")
         self.refused(callgrind.parse, text.replace("+2 100 20", "+2 100 2x0"), 20, "not a cost line")
         self.refused(callgrind.parse, text.replace("+2 100 20", "hello"), 20, "not a line of callgrind")
@@ -60,7 +60,7 @@ class Strace(InputErrors):
         self.assertEqual((new["calls"]["brk"], new["errors"]["openat"]), (908, 13))
 
     def test_broken(self):
-        """no table, a foreign row, no total"""
+        """no table, a foreign row, a wrong total, none"""
         text = fixture("strace-6.1.txt")
         self.refused(strace.parse, "hello\n", 1, "header is missing")
         self.refused(strace.parse, text.replace("     brk", "brk      !"), 3, "not a row")
@@ -110,7 +110,7 @@ class Figures(InputErrors):
         self.assertEqual(figures.percent(0.0097, 2), "0.97 %")
 
     def test_spread(self):
-        """half the range; of five runs the outermost do not count"""
+        """half the range; of five runs the largest and the smallest are left out"""
         self.assertEqual(figures.spread([1.0]), None)
         self.assertAlmostEqual(figures.spread([0.9, 1.0, 1.1]), 0.1)
         self.assertAlmostEqual(figures.spread([0.5, 0.98, 1.0, 1.02, 9.0]), 0.02)

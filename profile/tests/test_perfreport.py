@@ -89,12 +89,12 @@ class PerfReport(InputErrors):
         self.assertEqual(len(parse("\n".join(lines[:14]), "x")[0].rows), 3)
 
     def test_too_much(self):
-        """shares of more than all there is, as when tables of several runs were put together"""
+        """shares that add up to more than 100 %, as in tables of several runs"""
         text = fixture("seed-perf-report.txt").replace("20.87%", "80.87%")
         self.refused(parse, text, 6, "add up to")
 
     def test_binary_noise(self):
-        """a row that is none"""
+        """a line that is no row"""
         text = (
             fixture("seed-perf-report.txt").replace("    26.66%", "#x 26.66%").replace("    20.87%  bench", "x 20.87%")
         )

@@ -102,7 +102,7 @@ class PerfStat(InputErrors):
                 self.refused(parse, "".join(lines[:cut]), cut, "truncated")
 
     def test_every_character(self):
-        """cut off after any character: an error of ours, or the complete figures; never another exception"""
+        """a file cut off after any character: InputError or the complete figures, no other exception"""
         from hakmem_profile.errors import InputError
 
         text = fixture("seed-perf-stat.txt")

@@ -136,7 +136,7 @@ def measured_document(m=None, partial=False):
 
 
 def emptied(kind):
-    """The measurement as an interruption leaves it early."""
+    """The measurement that is left by an interruption."""
     m = measurement()
     if kind == "before the first timed run":
         return session.Measurement(MACHINE)
@@ -154,7 +154,7 @@ class Report(unittest.TestCase):
             yield kind, measured_document(emptied(kind), partial=True)
 
     def test_html(self):
-        """tags match, and the page loads nothing and runs nothing"""
+        """tags match, and the page loads no file and runs no script"""
         for name, doc in self.documents():
             with self.subTest(name):
                 page = webpage.render(doc)
@@ -165,7 +165,7 @@ class Report(unittest.TestCase):
                 self.assertIn("default-src 'none'", page)
 
     def test_kept_reports(self):
-        """the pages of the reports in profile/seed can be made from what is kept of them"""
+        """seed/pages.py makes a page of each report in seed/"""
         top = os.environ.get("top_srcdir") or os.path.join(FIXTURES, "..", "..", "..")
         with tempfile.TemporaryDirectory() as to:
             folder = os.path.join(top, "profile", "seed")
@@ -191,13 +191,13 @@ class Report(unittest.TestCase):
         self.assertIn("prog '<b>' '&amp;'", text)
 
     def test_svg(self):
-        """no chart has a length that is not a number"""
+        """all lengths in charts are numbers, and not negative"""
         for name, doc in self.documents():
             page = webpage.render(doc)
             self.assertNotRegex(page, r'"(?:nan|inf|-[0-9.]+|None)"', name)
 
     def test_json(self):
-        """JSON is the document, and has what the others show"""
+        """report.json has all parts of the document"""
         for name, doc in self.documents():
             with self.subTest(name):
                 again = json.loads(json.dumps(doc))
@@ -264,7 +264,7 @@ class Report(unittest.TestCase):
 
     @staticmethod
     def in_order(cells, row):
-        """whether the cells of the row contain these, others left out"""
+        """Whether the row has these cells in this order, others between them."""
         left = iter(row)
         return all(any(wanted in plain(cell) for cell in left) for wanted in map(plain, cells))
 
@@ -295,7 +295,7 @@ class Report(unittest.TestCase):
         self.assertIn(">simulated<", webpage.render(doc))
 
     def test_estimate_is_said(self):
-        """a share of the time that was estimated from a simulation says so in the headline, and what was simulated"""
+        """the headline says that a share of the time was estimated, and from what"""
         for complete, words in ((True, "an estimate from a simulation"),
                                 (False, "beginning, which was ended after 120 s")):  # fmt: skip
             m = measurement()
@@ -318,7 +318,7 @@ class Report(unittest.TestCase):
         self.assertNotIn("estimate from", document.summary_line(doc))
 
     def test_noise_stands_in_front(self):
-        """how far runs differ stands in front of their table, and beside each ratio"""
+        """the spread of the runs stands before their table, and beside each ratio"""
         m = measurement()
         for run, factor in zip(m.runs[OTHER], (1.0, 2.4, 1.75)):
             run.wall, run.user = factor, 0.9 * factor
@@ -378,7 +378,7 @@ class Written(unittest.TestCase):
         return str(caught.exception), errors.getvalue()
 
     def test_earlier(self):
-        """an earlier report is kept, and that it was there is told"""
+        """an earlier report is kept, and write() tells that there was one"""
         self.assertFalse(cli.write(self.out, self.doc))
         self.doc["title"] = "another"
         self.assertTrue(cli.write(self.out, self.doc))
@@ -388,7 +388,7 @@ class Written(unittest.TestCase):
                 self.assertEqual(json.load(file)["title"], title)
 
     def test_full(self):
-        """a full disk: nothing is left half written, the earlier report stays, and the report is on standard error"""
+        """a full disk: no file is left half written, the earlier report stays, and the new one is on standard error"""
         cli.write(self.out, self.doc)
         self.doc["title"] = "another"
         with unittest.mock.patch("tempfile.tempdir", self.folder):
@@ -410,7 +410,7 @@ class Written(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(folder)), ["report.html", "report.json", "report.md"])
 
     def test_no_room_for_tools(self):
-        """no room for what a tool writes costs its figures, and is noted"""
+        """a tool whose files cannot be written: its figures are missing, and a note tells why"""
         notes = []
         collector = collect.Collector(None, os.path.join(self.folder, "gone"), notes)
         self.assertEqual(collector.simulate(Allocator("libc", []), 1), (None, True))
@@ -459,12 +459,12 @@ class Functions(unittest.TestCase):
 
 class Order(unittest.TestCase):
     def test_interleaved(self):
-        """every round has each once, and each is first equally often"""
+        """every round has each allocator once, and each is first equally often"""
         order = list(interleaved(["a", "b", "c"], 3))
         self.assertEqual("".join(a for _, a in order), "abcbcacab")
         self.assertEqual([n for n, _ in order], [1, 1, 1, 2, 2, 2, 3, 3, 3])
 
     def test_empty_evidence(self):
-        """a document can be made of nothing"""
+        """a document can be made without any evidence"""
         doc = document.judged(evidence.Evidence())
         self.assertEqual(doc["verdict"]["case"], "undecided")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The original's Phase 44, replayed: its tables to the digit, and the verdict that its own data supports."""
+"""The original's Phase 44, judged again: all digits of its tables, and the verdict that follows from them."""
 
 import os
 import unittest
@@ -19,7 +19,7 @@ class Seed(unittest.TestCase):
         cls.judged = document.judged(cls.e)
 
     def test_rates(self):
-        """the key metrics of step 1"""
+        """the rates of the original's first step"""
         rates = {r["name"]: r["value"] for r in self.parts["rates"]}
         self.assertEqual(f"{rates['instructions per cycle']:.2f}", "2.33")
         self.assertEqual(
@@ -114,7 +114,7 @@ class Seed(unittest.TestCase):
         self.assertEqual((shares["instructions"], shares["mispredictions"]), (47, 23))
 
     def test_why_not_store_bound(self):
-        """the report says what speaks against the original's reading"""
+        """the report says why the original's verdict does not hold"""
         case = next(c for c in self.judged["cases"] if c["case"] == "store-dependency")
         self.assertIn("2.33 is not below 1.50", case["why"])
         self.assertIn("time/miss ratios only say that cache misses are not the cause", case["why"])
@@ -134,7 +134,7 @@ class Seed(unittest.TestCase):
         self.assertLess(self.judged["verdict"]["confidence"], 0.80)
 
     def test_without_operations(self):
-        """the verdict does not hang on knowing the number of operations"""
+        """the verdict does not need the number of operations"""
         e, _ = replay.replay(
             os.path.join(FIXTURES, "seed-perf-stat.txt"), [os.path.join(FIXTURES, "seed-perf-report.txt")]
         )
@@ -142,14 +142,14 @@ class Seed(unittest.TestCase):
         self.assertEqual(verdict.judge(e).case, "instructions")
 
     def test_without_report(self):
-        """nor on the table of functions"""
+        """the verdict does not need the table of functions"""
         e, parts = replay.replay(os.path.join(FIXTURES, "seed-perf-stat.txt"), [])
         result = verdict.judge(e)
         self.assertEqual((result.case, result.also), ("instructions", ["mispredictions"]))
         self.assertIsNone(parts["functions"])
 
     def test_operations_from_output(self):
-        """what the benchmark prints tells the number of operations"""
+        """the number of operations is read from the benchmark's output"""
         self.assertEqual(
             replay.operations_of(["Throughput = 52389412 ops/s [iterations 200000000, slots 400]"], 4.2)[0], 200000000
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The verdict, case by case: evidence made up so that one cause leads, and then weakened or contradicted."""
+"""The verdict, case by case, from made-up evidence in which one cause leads, or is weakened or contradicted."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from hakmem_profile.evidence import Evidence
 
 
 def evidence(**changes):
-    """A program that keeps a core busy for a second with nothing remarkable, half of it in the allocator."""
+    """A program that keeps a core busy for a second, half of it in the allocator, without a leading cause."""
     values = {
         "wall": 1.0,
         "user": 0.99,
@@ -122,7 +122,7 @@ class Cases(unittest.TestCase):
         self.assertIn("high time/miss ratios only say", case.why)
 
     def test_store_dependency_is_what_is_left(self):
-        """it holds only if no cause that shows itself is large enough"""
+        """store-dependency holds only if no measured cause is large enough"""
         for changes in (
             {"branch_misses": 4e7},
             {"cache_misses": 1e7, "l1d_misses": 3e7},
@@ -149,7 +149,7 @@ class Cases(unittest.TestCase):
         self.assertNotIn("store-dependency", result.also)
 
     def test_misses_of_tlb(self):
-        """dTLB misses alone can be it, and huge pages are the advice"""
+        """dTLB misses alone suffice, and the advice is huge pages"""
         e = evidence(instructions=1.5e9, dtlb_misses=4e7)
         result = self.judged("misses", e)
         self.assertTrue(any("Huge pages" in a["what"] and a["gain"] for a in advice.advise(e, result)))
@@ -161,7 +161,7 @@ class Cases(unittest.TestCase):
         )
 
     def test_instruction_cache_by_rate_only(self):
-        """the seed's iTLB rate of 49.57 % of next to nothing is nothing"""
+        """a high rate of few iTLB misses, as in the seed, does not hold"""
         e = evidence(itlb_loads=39799, itlb_misses=19727, l1i_misses=None)
         self.assertEqual(self.state(e, "instruction-cache"), "fails")
 
@@ -198,7 +198,7 @@ class Cases(unittest.TestCase):
         self.judged("locks", evidence(voluntary_switches=20000, futex_calls=30000, user=0.4, sys=0.07))
 
     def test_cut_table(self):
-        """a table of functions that is not all: the confidence falls, and says why"""
+        """a table of functions that was cut: the confidence falls, and says why"""
         whole, cut = verdict.judge(evidence(listed=0.99)), verdict.judge(evidence(listed=0.76))
         self.assertLess(cut.confidence, whole.confidence)
         self.assertTrue(any("76.0 %" in text for _, text in cut.reasons), cut.reasons)
@@ -233,7 +233,7 @@ class Cases(unittest.TestCase):
         self.assertTrue(any("--replay" in a["what"] for a in advice.advise(e, result)))
 
     def test_nothing_known(self):
-        """no evidence whatever is no error"""
+        """no evidence at all is no error"""
         self.judged("undecided", Evidence())
 
     def test_order(self):
