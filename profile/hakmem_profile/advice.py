@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What to do about each case: a change or a knob that exists, and what it may gain where that can be computed.
 
-A gain is always an upper bound from the measured shares, and says from what.  Knobs of the allocator are named only as
+A gain is an upper bound, and says from which share it comes.  Knobs of the allocator are named only as
 far as this version of libhakmem has them; the rest are changes to the program or to how it is built and run.
 """
 
@@ -26,7 +26,7 @@ def _up_to(value, text):
 def _allocator_part(evidence, share, kind=None):
     """The part of a share of the cycles that lies in the allocator.
 
-    It divides as the events of this kind do, or, if that is not known, as the time does.
+    The share divides as the events of this kind do or, if that is not known, as the time does.
     """
     inside = evidence.places[kind]["allocator"] if kind in evidence.places else evidence.allocator_share
     if share is None or inside is None:
@@ -178,7 +178,8 @@ def _locks(evidence, share, verdict):
     )
     yield (
         "If the waits are in the allocator's own functions, and many threads share few processors, give them more "
-        "heaps and larger magazines: `hakmem run --tune=heaps_per_cpu=4,magazine_budget=4m,magazine_budget_total=256m`.",
+        "heaps and larger magazines: "
+        "`hakmem run --tune=heaps_per_cpu=4,magazine_budget=4m,magazine_budget_total=256m`.",
         None,
     )
     yield (
@@ -202,7 +203,7 @@ def _undecided(evidence, share, verdict):
     largest = max(verdict.budget, key=lambda part: part.share.middle, default=None)
     if largest:
         yield (
-            f'Start with "{largest.cause}", the largest single part of the cycles ({percent(largest.share.middle, 0)}).',
+            f'Start with "{largest.cause}", the largest part of the cycles ({percent(largest.share.middle, 0)}).',
             None,
         )
 

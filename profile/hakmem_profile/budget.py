@@ -34,11 +34,11 @@ COSTS = {
     "iTLB miss": Cost(20, 60),
 }
 
-RETIRED_PER_CYCLE = 5  # the middle of what cores retire; not the middle of the cost, which would be 4.8
+RETIRED_PER_CYCLE = 5  # the middle of what cores retire; the middle of the cost would be 4.8
 
 
 class Share(NamedTuple):
-    """A part of a whole, as far as it can be told: 0.1 is 10 %."""
+    """A part of a whole, as a range: 0.1 is 10 %."""
 
     low: float
     middle: float
@@ -54,7 +54,7 @@ class Part:
 
 
 def budget(evidence):
-    """A Part for each cause that was measured, and last what no cause explains.  Empty if cycles are not known."""
+    """A Part for each cause that was measured, and last one for what no cause explains.  [] if cycles are not known."""
     if not evidence.cycles or not evidence.instructions:
         return []
     parts = []

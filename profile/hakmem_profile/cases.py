@@ -19,7 +19,7 @@ class Threshold(NamedTuple):
     why: str
 
 
-# Each report prints them, with their reasons.
+# Each report prints the thresholds with their reasons.
 THRESHOLDS = {
     "allocator share": Threshold(
         0.10, "share", "below it even an allocator that costs nothing saves less than a tenth"
@@ -53,7 +53,7 @@ ALLOCATION_SECONDS = (5e-9, 40e-9)  # of one call: from the fast path of a good 
 ITLB_MISS_WEIGHT = 20  # L1i misses that cost as much as one iTLB miss
 
 
-# Names of the indicators that others look up.
+# Names of indicators that other modules look up.
 ALLOCATOR_TIME = "time inside the allocator"
 WAITS = "waits per second"
 
@@ -489,7 +489,7 @@ CASES = {
     ),
     "page-work": Definition("kernel page-work bound", (_much_in_kernel, _much_page_work), _page_work_share),
     "locks": Definition("lock or cross-thread bound", (_much_in_locks, _many_waits, _futex_calls), _lock_share),
-    # What the verdict says if no case holds; the table has no indicators of it.
+    # The verdict if no case holds; without indicators this is not examined.
     "undecided": Definition("undecided"),
 }
 

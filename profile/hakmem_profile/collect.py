@@ -35,7 +35,7 @@ EVENTS = (
 CACHE_MODEL = ("--I1=32768,8,64", "--D1=32768,8,64", "--LL=8388608,16,64")
 
 
-def _costs_its_figures(otherwise=None):
+def _or_without(otherwise=None):
     """Decorates a method: if its files cannot be written, its figures are `otherwise`, and the report has a note."""
 
     def guarded(method):
@@ -95,7 +95,7 @@ class Collector:
         path = self.counting_files()
         return self._parsed(counting.parse, path, "The counting library") if os.path.exists(path) else None
 
-    @_costs_its_figures({})
+    @_or_without({})
     def supported_events(self):
         """{event: status} of perf stat on a program that does nothing; {} if perf may not even do that."""
         path = self._file("probe")
@@ -106,7 +106,7 @@ class Collector:
             return {}
         return {name: entry["status"] for name, entry in stat.events.items()}
 
-    @_costs_its_figures()
+    @_or_without()
     def perf_stat(self, allocator, events):
         path = self._file(f"perf-stat-{allocator.name}.txt")
         self._run(
@@ -114,7 +114,7 @@ class Collector:
         )
         return self._parsed(perfstat.parse, path, f"perf stat under {allocator.name}")
 
-    @_costs_its_figures()
+    @_or_without()
     def perf_record(self, allocator, event, frequency=999):
         """The table of functions by one event, or None."""
         data = self._file(f"perf-{event}-{allocator.name}.data")
@@ -138,7 +138,7 @@ class Collector:
         os.unlink(data)
         return tables[0] if tables else None
 
-    @_costs_its_figures()
+    @_or_without()
     def system_calls(self, allocator):
         path = self._file(f"strace-{allocator.name}.txt")
         # strace itself must not run under the allocator, whose calls would be counted, too.
@@ -148,7 +148,7 @@ class Collector:
         self._run(["strace", "-c", "-f", "-q", *preload, "-o", path, "--", *self.runner.program], environment)
         return self._parsed(strace.parse, path, f"strace under {allocator.name}")
 
-    @_costs_its_figures((None, True))
+    @_or_without((None, True))
     def simulate(self, allocator, limit):
         """(costs, complete): callgrind's figures; of the first part of the run if it took longer than `limit`."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:

@@ -257,7 +257,7 @@ def comparison_row(allocator, runs, own_runs):
 
 
 def _both_spreads(values, others):
-    """The uncertainty of the ratio of two medians: the sum of the spreads; None for an allocator by itself."""
+    """The uncertainty of the ratio of two medians: the sum of the spreads; None for the first allocator."""
     spreads = [spread(values), spread(others)]
     return None if values is others or None in spreads else sum(spreads)
 

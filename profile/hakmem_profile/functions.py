@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Sorts functions into allocator, program, libraries and kernel, and joins the tables of time and of misses.
 
-The join is the heart of the original Phase 44 analysis: a function's share of the time divided by its share of the
+The join comes from the original's analysis: a function's share of the time divided by its share of the
 cache misses.  A high ratio says that cache misses do not explain its time; it does not say what does.
 """
 

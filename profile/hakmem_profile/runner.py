@@ -61,13 +61,13 @@ class Guard:
         try:
             if self.count >= 3:
                 self.child.kill()
-            elif number != signal.SIGINT or not self._terminal_told_it():
+            elif number != signal.SIGINT or not self._sent_by_terminal():
                 self.child.send_signal(number)
         except ProcessLookupError:
             pass
 
     @staticmethod
-    def _terminal_told_it():
+    def _sent_by_terminal():
         for fd in (0, 1, 2):
             try:
                 return os.tcgetpgrp(fd) == os.getpgrp()

@@ -116,7 +116,7 @@ def _evidence(options, m, own, everybody, where):
     if runs:
         e.wall, e.user, e.sys = (median([getattr(r, name) for r in runs]) for name in ("wall", "user", "sys"))
         e.runs = len(runs)
-        # Of the processor time: the elapsed time varies with what else the machine does, too.
+        # The spread of the processor time: the elapsed time varies with what else the machine does.
         e.spread = spread([r.user + r.sys for r in runs])
         e.page_faults = median([r.minor_faults for r in runs])
         e.voluntary_switches = median([r.voluntary_switches for r in runs])

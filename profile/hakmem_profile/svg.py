@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Bar charts as inline SVG.  Colours come from the page's style sheet by class, so that they follow light and dark.
 
-Each chart is drawn twice, for a wide page and for a telephone, and the style sheet shows one of the two: in a chart that
-is scaled down text would be too small to read.
+Each chart is drawn twice, for a wide page and for a telephone, and the style sheet shows one of the two.  A chart that
+was scaled down would have text too small to read.
 """
 
 from html import escape

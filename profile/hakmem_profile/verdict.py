@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The verdict: which case bounds the program, how sure that is, and both in words.
+"""The verdict: the case that bounds the program, the confidence in that, and the text.
 
 budget.py says where the cycles go, cases.py which cases hold; here one of them is chosen.
 """
@@ -11,7 +11,8 @@ from .budget import budget
 from .cases import ALLOCATOR_TIME, WAITS, examine, title
 from .figures import percent, ratio, seconds, significant
 
-NEARLY_ALL = 0.95  # of the time in a table of functions: perf rounds, and many people cut off the least of them
+# A table of functions with this share of the time is complete: perf rounds, and many people leave the smallest out.
+NEARLY_ALL = 0.95
 BEST_CONFIDENCE = 0.95  # no measurement leaves no doubt
 LEAST_CONFIDENCE = 0.30  # below it the verdict is "undecided", whatever the indicators say
 MORE_THAN_ALL = 1.05  # of the cycles: causes that add up to more do not fit the processor

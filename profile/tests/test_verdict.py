@@ -326,7 +326,8 @@ class Budget(unittest.TestCase):
 
     def test_thresholds_are_all_used(self):
         """each printed threshold decides something"""
-        used = {(i.threshold, i.unit) for case in cases.examine(evidence(), budget(evidence())) for i in case.indicators}
+        examined = cases.examine(evidence(), budget(evidence()))
+        used = {(indicator.threshold, indicator.unit) for case in examined for indicator in case.indicators}
         for name, (value, unit, why) in cases.THRESHOLDS.items():
             self.assertIn((value, unit), used, name)
             self.assertTrue(why)
