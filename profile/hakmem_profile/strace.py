@@ -42,6 +42,9 @@ def parse(text, source):
 
 
 def commonest(tables, most=15):
-    """The commonest calls of all tables, most frequent first; `tables` is {name: result of parse}."""
-    calls = {call for table in tables.values() for call in table["calls"]}
-    return sorted(calls, key=lambda call: -max(table["calls"].get(call, 0) for table in tables.values()))[:most]
+    """The commonest calls of all tables, most frequent first, then by name; `tables` is {name: result of parse}."""
+    highest = {}
+    for table in tables.values():
+        for call, number in table["calls"].items():
+            highest[call] = max(number, highest.get(call, 0))
+    return sorted(highest, key=lambda call: (-highest[call], call))[:most]

@@ -59,6 +59,13 @@ class Strace(InputErrors):
         self.assertEqual(sum(new["calls"].values()), 1154)
         self.assertEqual((new["calls"]["brk"], new["errors"]["openat"]), (908, 13))
 
+    def test_commonest(self):
+        """calls that are equally frequent always come in one order, so that reports of one measurement are alike"""
+        table = strace.parse(fixture("strace-6.1.txt"), "x")
+        backwards = {"calls": dict(reversed(table["calls"].items()))}
+        names = strace.commonest({"libc": table, "other": backwards}, 99)
+        self.assertEqual(names, sorted(table["calls"], key=lambda call: (-table["calls"][call], call)))
+
     def test_broken(self):
         """no table, a foreign row, a wrong total, none"""
         text = fixture("strace-6.1.txt")
