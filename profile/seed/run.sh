@@ -3,7 +3,7 @@
 # The experiment that the original profiled by hand, as one command: `make profile-seed`.
 #
 # Three reports: random mixed with 400 slots and seed 1 under the standard and the minimal build of libhakmem, glibc and
-# every other allocator that is installed; the program with the minimal build linked into it, as the original had it; and
+# every other allocator that is installed; the program with the minimal build linked into it, as the original had; and
 # the original's own figures, judged by the same thresholds.  The original had 200 million iterations.  The default here
 # is fewer: the pattern does not change with time, and without hardware counters each iteration is simulated.
 #

@@ -180,6 +180,18 @@ class Report(unittest.TestCase):
                     checker.feed(file.read())
                 self.assertEqual((checker.faults, checker.stack), ([], []), page)
 
+    def test_readme(self):
+        """README names each module of the package and each script of the tests"""
+        package = os.path.join(FIXTURES, "..", "..")
+        with open(os.path.join(package, "README"), encoding="utf-8") as file:
+            words = set(re.findall(r"[\w.]+", file.read()))
+        for folder, suffix in (("hakmem_profile", ".py"), ("tests", ".sh")):
+            names = [name for name in os.listdir(os.path.join(package, folder)) if name.endswith(suffix)]
+            self.assertGreater(len(names), 4)
+            for name in names:
+                word = name[: -len(suffix)] if suffix == ".py" else name
+                self.assertTrue(word in words or word == "__init__", name)
+
     def test_html_escapes(self):
         """names from outside are text, never markup"""
         page = webpage.render(measured_document())
