@@ -182,6 +182,20 @@ class Cases(unittest.TestCase):
         for setting in settings:
             self.assertIn(setting.split("=")[0], knobs)
 
+    def test_functions_exist(self):
+        """each function that advice names is one of libhakmem's"""
+        with open(advice.__file__, encoding="utf-8") as source:
+            named = set(re.findall(r"\bhak_\w+", source.read()))
+        self.assertGreater(len(named), 1)
+        source = ""
+        for folder, _, names in os.walk(os.path.join(tap.TOP, "src")):
+            for name in names:
+                if name.endswith(".h"):
+                    with open(os.path.join(folder, name), encoding="utf-8") as file:
+                        source += file.read()
+        for name in named:
+            self.assertRegex(source, rf"\b{name}\(")
+
     def test_page_work_by_faults(self):
         """without a table of functions the number of faults decides"""
         e = evidence(user=0.5, sys=0.5, page_work_share=None, kernel_share=None, page_faults=900000)
