@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * measure FD PRELOAD PROGRAM [ARGUMENT...] - runs PROGRAM once and writes what it cost to the descriptor FD:
+ * measure FD PRELOAD PROGRAM [ARGUMENT...] - runs PROGRAM once and writes its time and memory to the descriptor FD:
  *
  *     WALL_NS USER_US SYS_US MAXRSS_KIB MINFLT MAJFLT NVCSW NIVCSW WAIT_STATUS
  *
  * or "error ERRNO" if it cannot be executed.  PRELOAD becomes its LD_PRELOAD; empty, LD_PRELOAD is removed.
  *
- * Why not from Python: Linux lets a process inherit the peak memory of whoever executes it, so that under an
- * interpreter no program would ever seem to need less than the interpreter itself.  This one needs next to nothing.
+ * Why not in Python: a process inherits the peak memory of the process that executes it, so that under an interpreter
+ * no program would seem to need less than the interpreter.  This program needs very little.
  *
  * measure clock - prints the processor's clock in Hz, as measured: a virtual machine's kernel often knows only
  * the nominal one.
@@ -51,8 +51,8 @@ static long long microseconds(struct timeval t)
 }
 
 /*
- * A chain of additions takes one cycle each on every processor, as each needs the result of the one before.  The best
- * of several short stretches is that which was not disturbed.  Built without optimisation the chain would go through
+ * Each addition of a chain takes one cycle on every processor, as it needs the result of the one before.  Of several
+ * short stretches the fastest is one that nothing has interrupted.  Without optimisation the chain would go through
  * memory, and the answer is 0: not known.
  */
 #define ADD                                                                                                            \
@@ -107,8 +107,8 @@ int main(int argc, char **argv)
         (void)sigaction(passed_on[i], &action, &before[i]);
     }
 
-    /* The child of vfork runs in this memory: what it leaves in `failure` is read below.  A signal in between would
-     * run our handler in the child, which does nothing while `child` is 0. */
+    /* The child of vfork shares this memory, so that its `failure` is read below.  A signal in the child may run our
+     * handler, which does nothing while `child` is 0. */
     volatile int failure = 0;
     long long start = now();
     pid_t pid = vfork();

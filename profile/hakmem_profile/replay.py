@@ -83,7 +83,7 @@ def replay(stat_path, report_paths, operations=None, clock=None):
         if not simulated and listed < verdict.NEARLY_ALL:
             notes.append(
                 f"The functions of {label} add up to {percent(listed)} only: the table was cut off, or perf report had "
-                "a --percent-limit. What is not listed belongs to nobody here."
+                "a --percent-limit. Functions that are not listed are in no group."
             )
     if e.runs == 1:
         notes.append("One run: how stable it is cannot be told.")

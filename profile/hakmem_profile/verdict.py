@@ -195,7 +195,7 @@ def _mispredictions(evidence, case):
 def _store_dependency(evidence, case):
     return (
         f"{significant(evidence.ipc)} instructions per cycle, and neither instructions, mispredictions nor misses "
-        f"explain {_range(case.share)}: it waits for stores or for results of instructions before."
+        f"explain {_range(case.share)}: it waits for stores or for results of earlier instructions."
     )
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Makes known numbers of allocations in a way that its argument names, for test_count.py to compare with the counts. */
+/* Makes a known number of allocations, of a kind that the argument names; test_count.py compares the counts. */
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>

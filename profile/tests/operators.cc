@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Makes known numbers of C++ allocations of many kinds, and lets one fail, for test_count.py.
+// Makes a known number of C++ allocations of each kind, one of which fails; test_count.py compares the counts.
 #include <cstddef>
 #include <new>
 
