@@ -145,19 +145,8 @@ static void add_own(const struct hak_usage *usage, struct hakmem_stats_heap *sta
 {
     struct hakmem_stats_heap own;
     hak_usage_heap(usage, &own);
-    stats->threads = own.threads;
-    stats->live_blocks += own.live_blocks;
-    stats->live_bytes += own.live_bytes;
-    stats->magazine_blocks += own.magazine_blocks;
-    stats->magazine_bytes += own.magazine_bytes;
-    stats->depot_blocks = own.depot_blocks;
-    stats->depot_bytes = own.depot_bytes;
-    stats->free_blocks = own.free_blocks;
-    stats->free_bytes = own.free_bytes;
-    stats->slabs = own.slabs;
-    stats->slab_bytes = own.slab_bytes;
-    stats->waste_bytes = own.waste_bytes;
-    stats->remote_frees = own.remote_frees;
+#define HAK_STAT_HEAP(name, ...) stats->name += own.name;
+#include "stats/stats.def"
 }
 
 /* The threads of a heap; their magazines, if its figures are wanted, and what waits in them for any heap. */
@@ -199,113 +188,94 @@ bool hak_usage_heaps(struct hak_view *view, uint32_t first, uint32_t count, stru
 
 /* ---- the public form ---- */
 
-static size_t live_of(const struct hak_class_usage *usage)
+/*
+ * The members of hakmem.h's structures and the rows of stats.def are the same, in the same order: each member has the
+ * type size_t and the offset of its row, and no member is without a row.
+ */
+#define SAME_MEMBER(public, table, name) \
+    _Static_assert(offsetof(struct public, name) == offsetof(struct table, name) && \
+                       _Generic(((struct public *)NULL)->name, size_t: true, default: false), \
+                   "stats.def and struct " #public " differ at " #name)
+#define SAME_SIZE(public, table) \
+    _Static_assert(sizeof(struct public) == sizeof(struct table), "struct " #public " has a member without a row")
+
+struct total_rows {
+    uint32_t version, size, counted, classes;
+#define HAK_STAT_TOTAL(name, ...) size_t name;
+#include "stats/stats.def"
+};
+struct class_rows {
+    uint32_t version, size;
+#define HAK_STAT_CLASS(name, ...) size_t name;
+#include "stats/stats.def"
+};
+struct heap_rows {
+    uint32_t version, size;
+#define HAK_STAT_HEAP(name, ...) size_t name;
+#include "stats/stats.def"
+};
+
+#define HAK_STAT_TOTAL(name, ...) SAME_MEMBER(hakmem_stats, total_rows, name);
+#define HAK_STAT_CLASS(name, ...) SAME_MEMBER(hakmem_stats_class, class_rows, name);
+#define HAK_STAT_HEAP(name, ...) SAME_MEMBER(hakmem_stats_heap, heap_rows, name);
+#include "stats/stats.def"
+SAME_SIZE(hakmem_stats, total_rows);
+SAME_SIZE(hakmem_stats_class, class_rows);
+SAME_SIZE(hakmem_stats_heap, heap_rows);
+
+static size_t usage_live(const struct hak_class_usage *counts)
 {
     /* Magazines may have changed since `out` did. */
-    size_t cached = usage->magazine + usage->depot + usage->outbox;
-    return usage->out > cached ? usage->out - cached : 0;
+    size_t cached = counts->magazine + counts->depot + counts->outbox;
+    return counts->out > cached ? counts->out - cached : 0;
 }
 
 void hak_usage_class(const struct hak_usage *usage, unsigned class, struct hakmem_stats_class *stats)
 {
-    const struct hak_class_usage *u = &usage->classes[class];
+    const struct hak_class_usage *counts = &usage->classes[class];
     const struct hak_class *traits = &hak_classes[class];
-    size_t blocks = u->slabs * traits->capacity;
+    const size_t slab_bytes = traits->units * HAK_UNIT;
+    const size_t blocks = counts->slabs * traits->capacity; /* live or free, of all slabs */
     *stats = (struct hakmem_stats_class){
         .version = HAKMEM_STATS_VERSION,
         .size = sizeof *stats,
-        .block_bytes = traits->size,
-        .live_blocks = live_of(u),
-        .magazine_blocks = u->magazine,
-        .depot_blocks = u->depot,
-        .outbox_blocks = u->outbox,
-        .free_blocks = blocks > u->out ? blocks - u->out : 0,
-        .slabs = u->slabs,
-        .slab_bytes = u->slabs * traits->units * HAK_UNIT,
-        .waste_bytes = u->slabs * (traits->units * HAK_UNIT - (size_t)traits->capacity * traits->size),
+#define HAK_STAT_CLASS(name, type, value, ...) .name = (value),
+#include "stats/stats.def"
     };
 }
 
 void hak_usage_heap(const struct hak_usage *usage, struct hakmem_stats_heap *stats)
 {
+    struct hakmem_stats_class one;
     *stats = (struct hakmem_stats_heap){
         .version = HAKMEM_STATS_VERSION,
         .size = sizeof *stats,
-        .threads = usage->threads,
-        .remote_frees = usage->remote_frees,
+#define HAK_STAT_HEAP(name, type, of_heap, ...) .name = (of_heap),
+#include "stats/stats.def"
     };
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        struct hakmem_stats_class one;
         hak_usage_class(usage, class, &one);
-        stats->live_blocks += one.live_blocks;
-        stats->live_bytes += one.live_blocks * one.block_bytes;
-        stats->magazine_blocks += one.magazine_blocks;
-        stats->magazine_bytes += one.magazine_blocks * one.block_bytes;
-        stats->depot_blocks += one.depot_blocks;
-        stats->depot_bytes += one.depot_blocks * one.block_bytes;
-        stats->outbox_blocks += one.outbox_blocks;
-        stats->outbox_bytes += one.outbox_blocks * one.block_bytes;
-        stats->free_blocks += one.free_blocks;
-        stats->free_bytes += one.free_blocks * one.block_bytes;
-        stats->slabs += one.slabs;
-        stats->slab_bytes += one.slab_bytes;
-        stats->waste_bytes += one.waste_bytes;
+#define HAK_STAT_HEAP(name, type, of_heap, of_class, ...) stats->name += (of_class);
+#include "stats/stats.def"
     }
 }
 
 void hak_usage_total(const struct hak_view *view, const struct hak_usage *usage, struct hakmem_stats *stats)
 {
     const struct hak_counts *counts = &view->counts;
+    /* Neither blocks in a stock nor the block that was freed last are live. */
     size_t large_blocks = counts->super.large_spans - counts->stocks.spans;
     size_t large_bytes = counts->super.large_bytes - counts->stocks.bytes;
     size_t huge_blocks = counts->huge.blocks - (counts->huge.last_freed > 0);
     size_t huge_bytes = counts->huge.bytes - counts->huge.last_freed;
-    struct hakmem_stats_heap small;
+    struct hakmem_stats_heap small; /* all heaps together */
     hak_usage_heap(usage, &small);
     *stats = (struct hakmem_stats){
         .version = HAKMEM_STATS_VERSION,
         .size = sizeof *stats,
         .counted = HAK_STATS,
         .classes = HAK_CLASS_COUNT,
-        .live_blocks = small.live_blocks + large_blocks + huge_blocks,
-        .live_bytes = small.live_bytes + large_bytes + huge_bytes,
-        .small_blocks = small.live_blocks,
-        .small_bytes = small.live_bytes,
-        .large_blocks = large_blocks,
-        .large_bytes = large_bytes,
-        .huge_blocks = huge_blocks,
-        .huge_bytes = huge_bytes,
-        .magazine_blocks = small.magazine_blocks,
-        .magazine_bytes = small.magazine_bytes,
-        .depot_blocks = small.depot_blocks,
-        .depot_bytes = small.depot_bytes,
-        .outbox_blocks = small.outbox_blocks,
-        .outbox_bytes = small.outbox_bytes,
-        .free_blocks = small.free_blocks,
-        .free_bytes = small.free_bytes,
-        .slabs = small.slabs,
-        .slab_bytes = small.slab_bytes,
-        .waste_bytes = small.waste_bytes,
-        .superslabs = counts->super.mapped / HAK_SUPER,
-        .superslab_bytes = counts->super.mapped,
-        .unit_bytes = counts->super.free + counts->stocks.bytes,
-        .dirty_bytes = hak_super_idle(&counts->super) + counts->stocks.bytes,
-        .cached_bytes = hak_huge_idle(&counts->huge) + counts->huge.stuck,
-        .own_bytes = counts->own_bytes,
-        .mapped_bytes = counts->mapped,
-        .mapped_peak_bytes = counts->mapped_peak,
-        .committed_bytes = counts->mapped - (counts->super.free - counts->super.free_dirty),
-        .resident_bytes = counts->resident,
-        .purged_bytes = counts->super.purged + counts->huge.purged + usage->purged,
-        .hugepage_bytes = counts->want_huge,
-        .mmap_calls = counts->calls[HAK_OS_MMAP],
-        .munmap_calls = counts->calls[HAK_OS_MUNMAP],
-        .mremap_calls = counts->calls[HAK_OS_MREMAP],
-        .madvise_calls = counts->calls[HAK_OS_MADVISE],
-        .mprotect_calls = counts->calls[HAK_OS_MPROTECT],
-        .futex_calls = counts->calls[HAK_OS_FUTEX],
-        .remote_frees = small.remote_frees,
-        .heaps = view->heaps,
-        .threads = usage->threads,
+#define HAK_STAT_TOTAL(name, type, value, ...) .name = (value),
+#include "stats/stats.def"
     };
 }

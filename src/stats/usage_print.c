@@ -1,109 +1,58 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage_print.c - a snapshot as text: for people, as JSON, and in the Prometheus text format.  Owns the tables that say
- * what each member of hakmem.h's structures is.  Allocates nothing, and writes in pieces.  Calls usage.h and misuse.h.
+ * usage_print.c - a snapshot as text: for people, as JSON, and in the Prometheus text format.  What
+ * figures there are says stats.def.  Allocates nothing, and writes in pieces.  Calls usage.h and text.h.
  */
 #include <string.h>
 
 #include "base/text.h"
 #include "stats/usage.h"
 
-struct member {
+enum type { HAK_STAT_GAUGE, HAK_STAT_COUNTER, HAK_STAT_LABEL };
+
+/* One figure, as stats.def describes it. */
+struct figure {
     const char *name;
     size_t offset;
-    bool counter; /* it never falls while the process lives */
-    const char *what;
+    enum type type;
+    const char *help;
 };
 
-#define T(name, what) {#name, offsetof(struct hakmem_stats, name), false, what}
-#define TC(name, what) {#name, offsetof(struct hakmem_stats, name), true, what}
-static const struct member totals[] = {
-    T(live_blocks, "blocks that the program owns"),
-    T(live_bytes, "usable bytes of these"),
-    T(small_blocks, "live blocks of up to 128 KiB"),
-    T(small_bytes, "bytes of these"),
-    T(large_blocks, "live blocks of up to 64 MiB"),
-    T(large_bytes, "bytes of these"),
-    T(huge_blocks, "live blocks above 64 MiB"),
-    T(huge_bytes, "bytes of these"),
-    T(magazine_blocks, "free blocks in threads' magazines"),
-    T(magazine_bytes, "bytes of these"),
-    T(depot_blocks, "free blocks in heaps' depots"),
-    T(depot_bytes, "bytes of these"),
-    T(outbox_blocks, "free blocks on their way to their heap"),
-    T(outbox_bytes, "bytes of these"),
-    T(free_blocks, "free blocks in slabs"),
-    T(free_bytes, "bytes of these"),
-    T(slabs, "slabs"),
-    T(slab_bytes, "bytes of these"),
-    T(waste_bytes, "ends of slabs that no block fits in"),
-    T(superslabs, "superslabs"),
-    T(superslab_bytes, "bytes of these"),
-    T(unit_bytes, "free units of superslabs"),
-    T(dirty_bytes, "bytes of these that hold memory"),
-    T(cached_bytes, "freed huge blocks kept for reuse"),
-    T(own_bytes, "the allocator's own structures"),
-    T(mapped_bytes, "mapped by the allocator"),
-    T(mapped_peak_bytes, "the most that was mapped"),
-    T(committed_bytes, "of what is mapped, all that may be in memory"),
-    T(resident_bytes, "of the whole process, in memory; 0 if unknown"),
-    TC(purged_bytes, "given back to the kernel so far"),
-    TC(hugepage_bytes, "for which huge pages were asked so far"),
-    TC(mmap_calls, "calls of mmap so far"),
-    TC(munmap_calls, "calls of munmap so far"),
-    TC(mremap_calls, "calls of mremap so far"),
-    TC(madvise_calls, "calls of madvise so far"),
-    TC(mprotect_calls, "calls of mprotect so far"),
-    TC(futex_calls, "calls of futex so far"),
-    TC(remote_frees, "blocks that came back from threads of other heaps so far"),
-    T(heaps, "heaps"),
-    T(threads, "threads that allocate"),
+static const struct figure total_figures[] = {
+#define HAK_STAT_TOTAL(name, type, value, help) {#name, offsetof(struct hakmem_stats, name), HAK_STAT_##type, help},
+#include "stats/stats.def"
+};
+static const struct figure class_figures[] = {
+#define HAK_STAT_CLASS(name, type, value, total, help) \
+    {#name, offsetof(struct hakmem_stats_class, name), HAK_STAT_##type, help},
+#include "stats/stats.def"
+};
+static const struct figure heap_figures[] = {
+#define HAK_STAT_HEAP(name, type, of_heap, of_class, total, help) \
+    {#name, offsetof(struct hakmem_stats_heap, name), HAK_STAT_##type, help},
+#include "stats/stats.def"
 };
 
-#define C(name, what) {#name, offsetof(struct hakmem_stats_class, name), false, what}
-static const struct member class_members[] = {
-    C(block_bytes, "usable size of a block"),
-    C(live_blocks, "blocks that the program owns"),
-    C(magazine_blocks, "free blocks in threads' magazines"),
-    C(depot_blocks, "free blocks in heaps' depots"),
-    C(outbox_blocks, "free blocks on their way to their heap"),
-    C(free_blocks, "free blocks in slabs"),
-    C(slabs, "slabs"),
-    C(slab_bytes, "bytes of slabs"),
-    C(waste_bytes, "ends of slabs that no block fits in"),
+/* The figures of one structure; Prometheus tells the structures apart by the prefix, and their instances by a label. */
+struct family {
+    const struct figure *figures, *end;
+    const char *prefix, *label;
 };
+#define FAMILY(array, ...) {array, (array) + sizeof(array) / sizeof *(array), __VA_ARGS__}
+static const struct family totals = FAMILY(total_figures, "", NULL);
+static const struct family classes = FAMILY(class_figures, "class_", "size");
+static const struct family heaps = FAMILY(heap_figures, "heap_", "heap");
 
-#define H(name, what) {#name, offsetof(struct hakmem_stats_heap, name), false, what}
-#define HC(name, what) {#name, offsetof(struct hakmem_stats_heap, name), true, what}
-static const struct member heap_members[] = {
-    H(threads, "threads that allocate from the heap"),
-    H(live_blocks, "blocks that the program owns"),
-    H(live_bytes, "bytes of these"),
-    H(magazine_blocks, "free blocks in threads' magazines"),
-    H(magazine_bytes, "bytes of these"),
-    H(depot_blocks, "free blocks in the depot"),
-    H(depot_bytes, "bytes of these"),
-    H(outbox_blocks, "free blocks on their way to the heap"),
-    H(outbox_bytes, "bytes of these"),
-    H(free_blocks, "free blocks in slabs"),
-    H(free_bytes, "bytes of these"),
-    H(slabs, "slabs"),
-    H(slab_bytes, "bytes of these"),
-    H(waste_bytes, "ends of slabs that no block fits in"),
-    HC(remote_frees, "blocks that came back from threads of other heaps so far"),
-};
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static size_t value_of(const struct member *member, const void *stats)
+static size_t print_value(const struct figure *figure, const void *stats)
 {
     size_t value;
-    memcpy(&value, (const char *)stats + member->offset, sizeof value);
+    memcpy(&value, (const char *)stats + figure->offset, sizeof value);
     return value;
 }
 
 /* ---- pieces of text ---- */
 
+/* Text on its way to the writer, which gets it in pieces. */
 struct out {
     void (*write)(void *arg, const char *text, size_t length);
     void *arg;
@@ -111,11 +60,9 @@ struct out {
     char buffer[1024];
 };
 
-#define FEW_HEAPS 8u /* whose figures are on the stack, which may be a signal handler's */
+#define PIECE_MAX 256 /* bytes; no string or number that is put at once is longer */
 
-#define ROOM 256 /* more than any one thing that is put at once */
-
-static void flush(struct out *out)
+static void print_flush(struct out *out)
 {
     if (out->text.at > out->buffer)
         out->write(out->arg, out->buffer, (size_t)(out->text.at - out->buffer));
@@ -124,15 +71,15 @@ static void flush(struct out *out)
 
 static void put(struct out *out, const char *string)
 {
-    if (out->text.end - out->text.at < ROOM)
-        flush(out);
+    if (out->text.end - out->text.at < PIECE_MAX)
+        print_flush(out);
     hak_text_string(&out->text, string);
 }
 
 static void put_number(struct out *out, size_t number)
 {
-    if (out->text.end - out->text.at < ROOM)
-        flush(out);
+    if (out->text.end - out->text.at < PIECE_MAX)
+        print_flush(out);
     hak_text_decimal(&out->text, number);
 }
 
@@ -153,29 +100,31 @@ static void put_number_right(struct out *out, size_t number, size_t width)
 
 /* ---- a snapshot, one thing after the other ---- */
 
+#define FEW_HEAPS 8u /* their figures fit on the stack, even on that of a signal handler */
+
 struct snapshot {
     struct out out;
     struct hak_view *view;
-    struct hak_usage usage; /* all heaps' */
+    struct hak_usage usage; /* of all heaps together */
     struct hakmem_stats total;
-    /* The heaps from this number on whose figures are in the view's room. */
-    uint32_t first, count;
+    uint32_t first, count; /* the heaps whose figures are in the view's room now */
 };
 
-/* A class that has slabs; the figures of others are all 0. */
+/* Finds the next class that has slabs, from *class on; the figures of others are all 0.  False after the last. */
 static bool next_class(const struct snapshot *snapshot, unsigned *class, struct hakmem_stats_class *stats)
 {
-    for (; *class < HAK_CLASS_COUNT; ++*class) {
-        hak_usage_class(&snapshot->usage, *class, stats);
-        if (stats->slabs) {
-            ++*class;
+    while (*class < HAK_CLASS_COUNT) {
+        hak_usage_class(&snapshot->usage, (*class)++, stats);
+        if (stats->slabs)
             return true;
-        }
     }
     return false;
 }
 
-/* The next heap.  All are read again only where there is not room for all, or if one was busy. */
+/*
+ * Finds the figures of the heap after *number.  All heaps are read again only if the room is too small for all, or if
+ * one was busy.  False after the last heap.
+ */
 static bool next_heap(struct snapshot *snapshot, uint32_t *number, struct hakmem_stats_heap *stats)
 {
     struct hak_view *view = snapshot->view;
@@ -195,14 +144,23 @@ static bool next_heap(struct snapshot *snapshot, uint32_t *number, struct hakmem
 
 /* ---- for people ---- */
 
-/* A column's head: the member's name, the shorter for what goes without saying. */
+#define NAME_WIDTH 18
+#define NUMBER_WIDTH 16
+#define CLASS_COLUMN 13
+#define HEAP_COLUMN 15
+
+/* The table of heaps has no columns for numbers of blocks. */
+static bool is_heap_column(const struct figure *figure)
+{
+    return !strstr(figure->name, "_blocks");
+}
+
+/* A column's head: the figure's name without "_blocks", which goes without saying. */
 static void put_head(struct out *out, const char *name, size_t width)
 {
     char head[32];
-    size_t length = strlen(name);
     const char *end = strstr(name, "_blocks");
-    if (end)
-        length = (size_t)(end - name);
+    size_t length = end ? (size_t)(end - name) : strlen(name);
     length = HAK_MIN(length, sizeof head - 1);
     memcpy(head, name, length);
     head[length] = '\0';
@@ -210,60 +168,74 @@ static void put_head(struct out *out, const char *name, size_t width)
     put(out, head);
 }
 
-#define COLUMN 13
+static void print_text_totals(struct snapshot *snapshot)
+{
+    struct out *out = &snapshot->out;
+    for (const struct figure *figure = totals.figures; figure < totals.end; figure++) {
+        put(out, figure->name);
+        put_spaces(out, NAME_WIDTH, strlen(figure->name));
+        put_number_right(out, print_value(figure, &snapshot->total), NUMBER_WIDTH);
+        put(out, "  ");
+        put(out, figure->help);
+        put(out, "\n");
+    }
+}
+
+static void print_text_classes(struct snapshot *snapshot)
+{
+    struct out *out = &snapshot->out;
+    struct hakmem_stats_class stats;
+    put(out, "\nblocks by size class\n");
+    for (const struct figure *figure = classes.figures; figure < classes.end; figure++)
+        put_head(out, figure->name, CLASS_COLUMN);
+    put(out, "\n");
+    for (unsigned class = 0; next_class(snapshot, &class, &stats);) {
+        for (const struct figure *figure = classes.figures; figure < classes.end; figure++)
+            put_number_right(out, print_value(figure, &stats), CLASS_COLUMN);
+        put(out, "\n");
+    }
+}
+
+static void print_text_heaps(struct snapshot *snapshot)
+{
+    struct out *out = &snapshot->out;
+    struct hakmem_stats_heap stats;
+    put(out, "\nbytes by heap\n heap");
+    for (const struct figure *figure = heaps.figures; figure < heaps.end; figure++)
+        if (is_heap_column(figure))
+            put_head(out, figure->name, HEAP_COLUMN);
+    put(out, "\n");
+    for (uint32_t number = 0; next_heap(snapshot, &number, &stats);) {
+        put_number_right(out, number - 1, 5);
+        for (const struct figure *figure = heaps.figures; figure < heaps.end; figure++)
+            if (is_heap_column(figure))
+                put_number_right(out, print_value(figure, &stats), HEAP_COLUMN);
+        put(out, "\n");
+    }
+}
 
 static void print_text(struct snapshot *snapshot)
 {
     struct out *out = &snapshot->out;
-    unsigned class = 0;
-    uint32_t number = 0;
-    struct hakmem_stats_class of_class;
-    struct hakmem_stats_heap of_heap;
     put(out, "libhakmem " HAKMEM_VERSION_STRING ", process ");
     put_number(out, snapshot->view->process);
     put(out, "\n\n");
     if (!snapshot->total.counted)
         put(out, "built without statistics: live and free blocks of size classes are not known\n\n");
-    for (const struct member *member = totals; member < totals + COUNT(totals); member++) {
-        put(out, member->name);
-        put_spaces(out, 18, strlen(member->name));
-        put_number_right(out, value_of(member, &snapshot->total), 16);
-        put(out, "  ");
-        put(out, member->what);
-        put(out, "\n");
-    }
-    put(out, "\nblocks by size class\n");
-    for (size_t i = 0; i < COUNT(class_members); i++)
-        put_head(out, class_members[i].name, COLUMN);
-    put(out, "\n");
-    while (next_class(snapshot, &class, &of_class)) {
-        for (size_t i = 0; i < COUNT(class_members); i++)
-            put_number_right(out, value_of(&class_members[i], &of_class), COLUMN);
-        put(out, "\n");
-    }
-    put(out, "\nbytes by heap\n heap");
-    for (size_t i = 0; i < COUNT(heap_members); i++)
-        if (!strstr(heap_members[i].name, "_blocks"))
-            put_head(out, heap_members[i].name, COLUMN + 2);
-    put(out, "\n");
-    while (next_heap(snapshot, &number, &of_heap)) {
-        put_number_right(out, number - 1, 5);
-        for (size_t i = 0; i < COUNT(heap_members); i++)
-            if (!strstr(heap_members[i].name, "_blocks"))
-                put_number_right(out, value_of(&heap_members[i], &of_heap), COLUMN + 2);
-        put(out, "\n");
-    }
+    print_text_totals(snapshot);
+    print_text_classes(snapshot);
+    print_text_heaps(snapshot);
 }
 
 /* ---- JSON ---- */
 
-static void put_json(struct out *out, const struct member *members, size_t count, const void *stats)
+static void put_members(struct out *out, const struct family *family, const void *stats)
 {
-    for (size_t i = 0; i < count; i++) {
-        put(out, i ? ",\"" : "\"");
-        put(out, members[i].name);
+    for (const struct figure *figure = family->figures; figure < family->end; figure++) {
+        put(out, figure > family->figures ? ",\"" : "\"");
+        put(out, figure->name);
         put(out, "\":");
-        put_number(out, value_of(&members[i], stats));
+        put_number(out, print_value(figure, stats));
     }
 }
 
@@ -271,8 +243,6 @@ static void print_json(struct snapshot *snapshot)
 {
     struct out *out = &snapshot->out;
     const char *comma = "";
-    unsigned class = 0;
-    uint32_t number = 0;
     struct hakmem_stats_class of_class;
     struct hakmem_stats_heap of_heap;
     put(out, "{\"libhakmem\":\"" HAKMEM_VERSION_STRING "\",\"version\":");
@@ -280,93 +250,98 @@ static void print_json(struct snapshot *snapshot)
     put(out, ",\"process\":");
     put_number(out, snapshot->view->process);
     put(out, snapshot->total.counted ? ",\"counted\":true,\n" : ",\"counted\":false,\n");
-    put_json(out, totals, COUNT(totals), &snapshot->total);
+    put_members(out, &totals, &snapshot->total);
     put(out, ",\n\"by_class\":[");
-    while (next_class(snapshot, &class, &of_class)) {
+    for (unsigned class = 0; next_class(snapshot, &class, &of_class); comma = ",") {
         put(out, comma);
         put(out, "\n{");
-        put_json(out, class_members, COUNT(class_members), &of_class);
+        put_members(out, &classes, &of_class);
         put(out, "}");
-        comma = ",";
     }
     put(out, "],\n\"by_heap\":[");
     comma = "";
-    while (next_heap(snapshot, &number, &of_heap)) {
+    for (uint32_t number = 0; next_heap(snapshot, &number, &of_heap); comma = ",") {
         put(out, comma);
         put(out, "\n{\"heap\":");
         put_number(out, number - 1);
         put(out, ",");
-        put_json(out, heap_members, COUNT(heap_members), &of_heap);
+        put_members(out, &heaps, &of_heap);
         put(out, "}");
-        comma = ",";
     }
     put(out, "]}\n");
 }
 
 /* ---- Prometheus ---- */
 
-static void put_metric(struct out *out, const char *prefix, const struct member *member)
+static void put_metric(struct out *out, const struct family *family, const struct figure *figure)
 {
     put(out, "hakmem_");
-    put(out, prefix);
-    put(out, member->name);
-    if (member->counter)
+    put(out, family->prefix);
+    put(out, figure->name);
+    if (figure->type == HAK_STAT_COUNTER)
         put(out, "_total");
 }
 
-static void put_metric_head(struct out *out, const char *prefix, const struct member *member)
+static void put_metric_head(struct out *out, const struct family *family, const struct figure *figure)
 {
     put(out, "# HELP ");
-    put_metric(out, prefix, member);
+    put_metric(out, family, figure);
     put(out, " ");
-    put(out, member->what);
+    put(out, figure->help);
     put(out, "\n# TYPE ");
-    put_metric(out, prefix, member);
-    put(out, member->counter ? " counter\n" : " gauge\n");
+    put_metric(out, family, figure);
+    put(out, figure->type == HAK_STAT_COUNTER ? " counter\n" : " gauge\n");
 }
 
-static void put_labelled(struct out *out, const char *prefix, const struct member *member, const char *label,
-                         size_t which, const void *stats)
+/* One sample; `instance` is the value of the family's label, if the family has one. */
+static void put_sample(struct out *out, const struct family *family, const struct figure *figure, size_t instance,
+                       const void *stats)
 {
-    put_metric(out, prefix, member);
-    put(out, "{");
-    put(out, label);
-    put(out, "=\"");
-    put_number(out, which);
-    put(out, "\"} ");
-    put_number(out, value_of(member, stats));
+    put_metric(out, family, figure);
+    if (family->label) {
+        put(out, "{");
+        put(out, family->label);
+        put(out, "=\"");
+        put_number(out, instance);
+        put(out, "\"}");
+    }
+    put(out, " ");
+    put_number(out, print_value(figure, stats));
     put(out, "\n");
 }
 
-/* All lines of a metric have to follow one another. */
+/* The format wants all samples of a metric one after the other. */
 static void print_prometheus(struct snapshot *snapshot)
 {
     struct out *out = &snapshot->out;
-    for (const struct member *member = totals; member < totals + COUNT(totals); member++) {
-        put_metric_head(out, "", member);
-        put_metric(out, "", member);
-        put(out, " ");
-        put_number(out, value_of(member, &snapshot->total));
-        put(out, "\n");
+    struct hakmem_stats_class of_class;
+    struct hakmem_stats_heap of_heap;
+    for (const struct figure *figure = totals.figures; figure < totals.end; figure++) {
+        put_metric_head(out, &totals, figure);
+        put_sample(out, &totals, figure, 0, &snapshot->total);
     }
-    /* The size of its blocks is what a class is told by. */
-    for (const struct member *member = class_members + 1; member < class_members + COUNT(class_members); member++) {
-        struct hakmem_stats_class stats;
-        put_metric_head(out, "class_", member);
-        for (unsigned class = 0; next_class(snapshot, &class, &stats);)
-            put_labelled(out, "class_", member, "size", stats.block_bytes, &stats);
+    for (const struct figure *figure = classes.figures; figure < classes.end; figure++) {
+        if (figure->type == HAK_STAT_LABEL)
+            continue;
+        put_metric_head(out, &classes, figure);
+        for (unsigned class = 0; next_class(snapshot, &class, &of_class);)
+            put_sample(out, &classes, figure, of_class.block_bytes, &of_class);
     }
-    for (const struct member *member = heap_members; member < heap_members + COUNT(heap_members); member++) {
-        struct hakmem_stats_heap stats;
-        put_metric_head(out, "heap_", member);
-        for (uint32_t number = 0; next_heap(snapshot, &number, &stats);)
-            put_labelled(out, "heap_", member, "heap", number - 1, &stats);
+    for (const struct figure *figure = heaps.figures; figure < heaps.end; figure++) {
+        put_metric_head(out, &heaps, figure);
+        for (uint32_t number = 0; next_heap(snapshot, &number, &of_heap);)
+            put_sample(out, &heaps, figure, number - 1, &of_heap);
     }
 }
 
 bool hak_usage_print(struct hak_view *view, enum hakmem_stats_format format,
                      void (*write)(void *arg, const char *text, size_t length), void *arg)
 {
+    static void (*const print[])(struct snapshot *) = {
+        [HAKMEM_STATS_TEXT] = print_text,
+        [HAKMEM_STATS_JSON] = print_json,
+        [HAKMEM_STATS_PROMETHEUS] = print_prometheus,
+    };
     struct hakmem_stats_heap few[FEW_HEAPS];
     struct snapshot snapshot = {.out = {.write = write, .arg = arg}, .view = view};
     if (!view->room) {
@@ -376,18 +351,8 @@ bool hak_usage_print(struct hak_view *view, enum hakmem_stats_format format,
     if (!hak_usage_collect(view, 0, &snapshot.usage))
         return false;
     hak_usage_total(view, &snapshot.usage, &snapshot.total);
-    flush(&snapshot.out);
-    switch (format) {
-    case HAKMEM_STATS_TEXT:
-        print_text(&snapshot);
-        break;
-    case HAKMEM_STATS_JSON:
-        print_json(&snapshot);
-        break;
-    case HAKMEM_STATS_PROMETHEUS:
-        print_prometheus(&snapshot);
-        break;
-    }
-    flush(&snapshot.out);
+    print_flush(&snapshot.out);
+    print[format](&snapshot);
+    print_flush(&snapshot.out);
     return true;
 }
