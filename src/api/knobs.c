@@ -148,14 +148,6 @@ int hak_mallopt(int parameter, int value)
 
 /* ---- what there is ---- */
 
-/* Callers that were compiled with another version of the struct get what both know. */
-static void copy_out(void *to, size_t to_size, const void *from, size_t from_size)
-{
-    memcpy(to, from, HAK_MIN(to_size, from_size));
-    if (to_size > from_size)
-        memset((char *)to + from_size, 0, to_size - from_size);
-}
-
 enum hakmem_tune_status hakmem_tune_knob(size_t number, struct hakmem_knob *knob, size_t size)
 {
     const struct hakmem_knob *found = hak_knob_numbered(number);
@@ -164,7 +156,7 @@ enum hakmem_tune_status hakmem_tune_knob(size_t number, struct hakmem_knob *knob
     hak_start();
     struct hakmem_knob result = *found;
     result.value = value_of(found);
-    copy_out(knob, size, &result, sizeof result);
+    hak_copy_out(knob, size, &result, sizeof result);
     return HAKMEM_TUNE_OK;
 }
 
@@ -173,7 +165,7 @@ enum hakmem_tune_status hakmem_tune_preset(size_t number, struct hakmem_preset *
     const struct hakmem_preset *found = hak_preset_numbered(number);
     if (!found)
         return HAKMEM_TUNE_UNKNOWN;
-    copy_out(preset, size, found, sizeof *found);
+    hak_copy_out(preset, size, found, sizeof *found);
     return HAKMEM_TUNE_OK;
 }
 

@@ -73,4 +73,14 @@ HAK_INLINE size_t hak_round_up(size_t n, size_t power_of_two)
     return (n + power_of_two - 1) & ~(power_of_two - 1);
 }
 
+/* Fills in a structure of a caller that was compiled with an earlier or a later version of it: copies the members that
+ * both know, and sets the caller's others to 0.  Returns how many bytes both know. */
+HAK_INLINE size_t hak_copy_out(void *to, size_t to_size, const void *from, size_t from_size)
+{
+    size_t known = HAK_MIN(to_size, from_size);
+    __builtin_memcpy(to, from, known);
+    __builtin_memset((char *)to + known, 0, to_size - known);
+    return known;
+}
+
 #endif

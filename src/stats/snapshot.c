@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * snapshot.c - snapshots of this process.  Owns nothing; holds one lock at a time, never while it writes, and allocates
- * nothing.  Calls usage.h, init.h, large.h, meta.h, os.h, registry.h and superslab.h.
+ * snapshot.c - snapshots of this process.  Owns nothing.  Holds one lock at a time, and none while text is written.
+ * Allocates nothing, but may map pages while it prints.  Calls usage.h, init.h, meta.h, os.h, registry.h, huge.h and
+ * superslab.h.
  */
 #include "stats/stats.h"
 
@@ -12,10 +13,12 @@
 #include "pages/meta.h"
 #include "os/os.h"
 
-/* How often a lock is tried; whoever holds it may be running. */
-#define TRIES 1000
+#define TRIES 1000 /* of a lock; whoever holds it may be running */
 
-static bool try_for_a_while(struct hak_lock *lock)
+static bool snapshot_try(struct hak_lock *lock) HAK_TRY_ACQUIRES(*lock);
+static bool snapshot_lock(struct hak_lock *lock, enum hak_patience patience) HAK_TRY_ACQUIRES(*lock);
+
+static bool snapshot_try(struct hak_lock *lock)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         if (hak_lock_try(lock))
@@ -26,112 +29,119 @@ static bool try_for_a_while(struct hak_lock *lock)
 }
 
 /* False if the lock could not be had. */
-static bool lock_for(struct hak_lock *lock, enum hak_patience patience)
+static bool snapshot_lock(struct hak_lock *lock, enum hak_patience patience)
 {
     if (patience != HAK_LOCK_WAIT)
-        return try_for_a_while(lock);
+        return snapshot_try(lock);
     hak_lock(lock);
     return true;
 }
 
-static const struct hak_heap *open_heap(struct hak_view *view, uint32_t number, enum hak_patience patience)
+/* ---- the view of this process ---- */
+
+/* A heap stays locked from `open` to `close`, if it could be locked: the view remembers that, and clang cannot. */
+static const struct hak_heap *snapshot_open(struct hak_view *view, uint32_t number) HAK_UNCHECKED;
+static void snapshot_close(struct hak_view *view, const struct hak_heap *heap) HAK_UNCHECKED;
+
+static const struct hak_heap *snapshot_open(struct hak_view *view, uint32_t number)
 {
     struct hak_heap *heap = hak_heap_numbered(number);
-    view->locked = lock_for(&heap->lock, patience);
-    return view->locked || patience == HAK_LOCK_SKIP ? heap : NULL;
+    view->locked = snapshot_lock(&heap->lock, view->patience);
+    return view->locked || view->patience == HAK_LOCK_SKIP ? heap : NULL;
 }
 
-static const struct hak_heap *open_waiting(struct hak_view *view, uint32_t number)
-{
-    return open_heap(view, number, HAK_LOCK_WAIT);
-}
-
-static const struct hak_heap *open_giving_up(struct hak_view *view, uint32_t number)
-{
-    return open_heap(view, number, HAK_LOCK_TRY);
-}
-
-static const struct hak_heap *open_going_on(struct hak_view *view, uint32_t number)
-{
-    return open_heap(view, number, HAK_LOCK_SKIP);
-}
-
-static void close_heap(struct hak_view *view, const struct hak_heap *heap)
+static void snapshot_close(struct hak_view *view, const struct hak_heap *heap)
 {
     if (view->locked)
         hak_unlock(&hak_heap_numbered(heap->number)->lock);
 }
 
-static const struct hak_tcache *thread_itself(struct hak_view *view, const struct hak_tcache *at)
+static const struct hak_tcache *snapshot_thread(struct hak_view *view, const struct hak_tcache *at)
 {
     (void)view;
     return at;
 }
 
-static uint32_t entry_of(struct hak_view *view, const void *block)
+static uint32_t snapshot_entry(struct hak_view *view, const void *block)
 {
     (void)view;
     return hak_entry_of(block);
 }
 
-static bool read_counts(struct hak_counts *counts, enum hak_patience patience)
+/* Copy what the page heap, or the table of huge blocks, counts.  False if the lock could not be had; HAK_LOCK_SKIP reads
+ * without the lock then, which clang cannot follow. */
+static bool snapshot_super(struct hak_super_counts *counts, enum hak_patience patience) HAK_UNCHECKED;
+static bool snapshot_huge(struct hak_huge_counts *counts, enum hak_patience patience) HAK_UNCHECKED;
+
+static bool snapshot_super(struct hak_super_counts *counts, enum hak_patience patience)
+{
+    bool locked = snapshot_lock(&hak_super_lock, patience);
+    *counts = *hak_super_counts_at();
+    if (locked)
+        hak_unlock(&hak_super_lock);
+    return locked || patience == HAK_LOCK_SKIP;
+}
+
+static bool snapshot_huge(struct hak_huge_counts *counts, enum hak_patience patience)
+{
+    bool locked = snapshot_lock(&hak_huge_lock, patience);
+    *counts = *hak_huge_counts_at();
+    if (locked)
+        hak_unlock(&hak_huge_lock);
+    return locked || patience == HAK_LOCK_SKIP;
+}
+
+static bool snapshot_counts(struct hak_counts *counts, enum hak_patience patience)
 {
     *counts = (struct hak_counts){
         .own_bytes = hak_load(&hak_meta_held),
         .mapped = hak_load(&hak_os_counts.mapped),
         .mapped_peak = hak_load(&hak_os_counts.mapped_peak),
         .want_huge = hak_load(&hak_os_counts.want_huge),
+        .stocks = hak_stock_count(hak_stocks),
     };
     for (unsigned kind = 0; kind < HAK_OS_KINDS; kind++)
         counts->calls[kind] = hak_load(&hak_os_counts.calls[kind]);
-    counts->stocks = hak_stock_count(hak_stocks);
-    bool locked = lock_for(&hak_super_lock, patience);
-    counts->super = *hak_super_counts_at();
-    if (locked)
-        hak_unlock(&hak_super_lock);
-    else if (patience == HAK_LOCK_TRY)
-        return false;
-    locked = lock_for(&hak_huge_lock, patience);
-    counts->huge = *hak_huge_counts_at();
-    if (locked)
-        hak_unlock(&hak_huge_lock);
-    return locked || patience == HAK_LOCK_SKIP;
+    return snapshot_super(&counts->super, patience) && snapshot_huge(&counts->huge, patience);
 }
 
 bool hak_stats_view(struct hak_view *view, enum hak_patience patience)
 {
-    static const struct hak_heap *(*const opens[])(struct hak_view *, uint32_t) = {
-        [HAK_LOCK_WAIT] = open_waiting,
-        [HAK_LOCK_TRY] = open_giving_up,
-        [HAK_LOCK_SKIP] = open_going_on,
-    };
     *view = (struct hak_view){
-        .open = opens[patience],
-        .close = close_heap,
-        .thread = thread_itself,
-        .entry = entry_of,
+        .patience = patience,
+        .open = snapshot_open,
+        .close = snapshot_close,
+        .thread = snapshot_thread,
+        .entry = snapshot_entry,
         .process = hak_os_pid(),
     };
     if (!hak_ready())
         return true;
     view->heaps = hak_heap_count();
-    return read_counts(&view->counts, patience);
+    return snapshot_counts(&view->counts, patience);
 }
 
-/* As much of the structure as the caller knows of. */
-static int hand_out(void *to, size_t size, const void *from, size_t known)
+/* ---- hakmem.h's functions ---- */
+
+/* Hands out as much of a structure as the caller knows, and says in its second member how much that is. */
+static int snapshot_hand_out(void *to, size_t size, const void *from, size_t known)
 {
-    uint32_t filled = (uint32_t)HAK_MIN(size, known);
-    memset(to, 0, size);
-    memcpy(to, from, filled);
-    memcpy((char *)to + sizeof(uint32_t), &filled, sizeof filled);
+    uint32_t filled = (uint32_t)hak_copy_out(to, size, from, known);
+    memcpy((char *)to + offsetof(struct hakmem_stats, size), &filled, sizeof filled);
     return 0;
 }
 
-static int refuse(void)
+static int snapshot_refuse(void)
 {
     errno = EINVAL;
     return -1;
+}
+
+/* The view for a caller that waits for locks, with what is resident, which takes system calls. */
+static void snapshot_view(struct hak_view *view)
+{
+    hak_stats_view(view, HAK_LOCK_WAIT);
+    view->counts.resident = hak_os_resident();
 }
 
 int hakmem_stats_get(struct hakmem_stats *stats, size_t size)
@@ -140,12 +150,11 @@ int hakmem_stats_get(struct hakmem_stats *stats, size_t size)
     struct hak_usage usage;
     struct hakmem_stats all;
     if (size < offsetof(struct hakmem_stats, live_blocks))
-        return refuse();
-    hak_stats_view(&view, HAK_LOCK_WAIT);
-    view.counts.resident = hak_os_resident();
+        return snapshot_refuse();
+    snapshot_view(&view);
     hak_usage_collect(&view, 0, &usage);
     hak_usage_total(&view, &usage, &all);
-    return hand_out(stats, size, &all, sizeof all);
+    return snapshot_hand_out(stats, size, &all, sizeof all);
 }
 
 int hakmem_stats_get_class(size_t index, struct hakmem_stats_class *stats, size_t size)
@@ -154,11 +163,11 @@ int hakmem_stats_get_class(size_t index, struct hakmem_stats_class *stats, size_
     struct hak_usage usage;
     struct hakmem_stats_class one;
     if (index >= HAK_CLASS_COUNT || size < offsetof(struct hakmem_stats_class, block_bytes))
-        return refuse();
+        return snapshot_refuse();
     hak_stats_view(&view, HAK_LOCK_WAIT);
     hak_usage_collect(&view, 0, &usage);
     hak_usage_class(&usage, (unsigned)index, &one);
-    return hand_out(stats, size, &one, sizeof one);
+    return snapshot_hand_out(stats, size, &one, sizeof one);
 }
 
 int hakmem_stats_get_heap(size_t index, struct hakmem_stats_heap *stats, size_t size)
@@ -166,10 +175,10 @@ int hakmem_stats_get_heap(size_t index, struct hakmem_stats_heap *stats, size_t 
     struct hak_view view;
     struct hakmem_stats_heap one;
     if (!hak_ready() || index >= hak_heap_count() || size < offsetof(struct hakmem_stats_heap, threads))
-        return refuse();
+        return snapshot_refuse();
     hak_stats_view(&view, HAK_LOCK_WAIT);
     hak_usage_heaps(&view, (uint32_t)index + 1, 1, &one);
-    return hand_out(stats, size, &one, sizeof one);
+    return snapshot_hand_out(stats, size, &one, sizeof one);
 }
 
 void hak_stats_write_stderr(void *unused, const char *text, size_t length)
@@ -178,7 +187,7 @@ void hak_stats_write_stderr(void *unused, const char *text, size_t length)
     hak_os_write_stderr(text, length);
 }
 
-/* Pages of their own for the figures of many heaps: not for a few, and if there are none, it takes longer. */
+/* The figures of many heaps get pages of their own.  Without them, hak_usage_print() reads the heaps several times. */
 bool hak_stats_print(struct hak_view *view, enum hakmem_stats_format format,
                      void (*write)(void *arg, const char *text, size_t length), void *arg)
 {
@@ -197,9 +206,8 @@ int hakmem_stats_print(enum hakmem_stats_format format, void (*write)(void *arg,
 {
     struct hak_view view;
     if ((unsigned)format > HAKMEM_STATS_PROMETHEUS)
-        return refuse();
-    hak_stats_view(&view, HAK_LOCK_WAIT);
-    view.counts.resident = hak_os_resident();
+        return snapshot_refuse();
+    snapshot_view(&view);
     hak_stats_print(&view, format, write ? write : hak_stats_write_stderr, arg);
     return 0;
 }
