@@ -24,6 +24,21 @@ void hak_text_decimal(struct hak_text *text, uint64_t number)
     number_in_base(text, number, 10);
 }
 
+bool hak_text_read_decimal(const char **at, const char *end, uint64_t *number)
+{
+    const char *digit = *at;
+    uint64_t sum = 0;
+    bool overflow = false;
+    for (; digit < end && *digit >= '0' && *digit <= '9'; digit++)
+        overflow |= __builtin_mul_overflow(sum, (uint64_t)10, &sum) ||
+                    __builtin_add_overflow(sum, (uint64_t)(*digit - '0'), &sum);
+    if (digit == *at)
+        return false;
+    *at = digit;
+    *number = overflow ? UINT64_MAX : sum;
+    return true;
+}
+
 void hak_text_hex(struct hak_text *text, uint64_t number)
 {
     hak_text_string(text, "0x");

@@ -14,6 +14,9 @@ void hak_text_string(struct hak_text *text, const char *string);
 void hak_text_decimal(struct hak_text *text, uint64_t number);
 /* With 0x in front. */
 void hak_text_hex(struct hak_text *text, uint64_t number);
+/* Reads the digits from *at on, which ends before `end`, and moves *at behind them.  Stores UINT64_MAX if the number is
+ * larger.  False, and nothing is stored, if there is no digit. */
+bool hak_text_read_decimal(const char **at, const char *end, uint64_t *number);
 #pragma GCC visibility pop
 
 #endif

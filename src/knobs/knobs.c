@@ -232,21 +232,17 @@ static bool bool_value(struct piece asked, uint64_t *value)
 /* Digits and a suffix, of either case.  What does not fit into 64 bits is out of any range. */
 static enum hakmem_tune_status number_value(const struct suffix *suffix, struct piece asked, uint64_t *value)
 {
-    size_t digits = 0;
-    bool overflow = false;
+    const char *at = asked.at, *end = asked.at + asked.length;
     char rest[4] = {0};
-    for (*value = 0; digits < asked.length && asked.at[digits] >= '0' && asked.at[digits] <= '9'; digits++)
-        overflow |= __builtin_mul_overflow(*value, (uint64_t)10, value) ||
-                    __builtin_add_overflow(*value, (uint64_t)(asked.at[digits] - '0'), value);
-    if (digits == 0 || asked.length - digits >= sizeof rest)
+    if (!hak_text_read_decimal(&at, end, value) || (size_t)(end - at) >= sizeof rest)
         return HAKMEM_TUNE_BAD_VALUE;
-    for (size_t i = digits; i < asked.length; i++)
-        rest[i - digits] = (char)(asked.at[i] >= 'A' && asked.at[i] <= 'Z' ? asked.at[i] + ('a' - 'A') : asked.at[i]);
+    for (size_t i = 0; at < end; at++)
+        rest[i++] = (char)(*at >= 'A' && *at <= 'Z' ? *at + ('a' - 'A') : *at);
     while (suffix->text && strcmp(rest, suffix->text) != 0)
         suffix++;
     if (!suffix->text)
         return HAKMEM_TUNE_BAD_VALUE;
-    overflow |= __builtin_mul_overflow(*value, suffix->factor, value);
+    bool overflow = *value == UINT64_MAX || __builtin_mul_overflow(*value, suffix->factor, value);
     if (overflow)
         *value = UINT64_MAX;
     return overflow ? HAKMEM_TUNE_OUT_OF_RANGE : HAKMEM_TUNE_OK;

@@ -30,6 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -353,12 +355,8 @@ static bool read_file(const char *path, char *text, size_t size)
 /* The number that begins here, SIZE_MAX if there is none or it is too large; moves behind it. */
 static size_t number_at(const char **text)
 {
-    size_t number = 0;
-    bool fits = **text >= '0' && **text <= '9';
-    for (; **text >= '0' && **text <= '9'; ++*text)
-        fits = fits && !__builtin_mul_overflow(number, (size_t)10, &number) &&
-               !__builtin_add_overflow(number, (size_t)(**text - '0'), &number);
-    return fits ? number : SIZE_MAX;
+    uint64_t number;
+    return hak_text_read_decimal(text, *text + strlen(*text), &number) ? number : SIZE_MAX;
 }
 
 /* A file that holds a number, or "max". */
@@ -709,17 +707,12 @@ void hak_os_write_stderr(const char *text, size_t length)
 size_t hak_os_resident(void)
 {
     char text[128];
-    long file = call(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (failed(file))
+    if (!read_file("/proc/self/statm", text, sizeof text))
         return 0;
-    long length = call(SYS_read, file, (long)text, sizeof text, 0, 0, 0), at = 0;
-    call(SYS_close, file, 0, 0, 0, 0, 0);
-    size_t pages = 0;
-    while (at < length && text[at] != ' ')
-        at++;
-    while (++at < length && text[at] >= '0' && text[at] <= '9')
-        pages = pages * 10 + (size_t)(text[at] - '0');
-    return pages * hak_os_page;
+    const char *at = strchrnul(text, ' ');
+    at += *at == ' ';
+    size_t pages = number_at(&at);
+    return pages == SIZE_MAX ? 0 : pages * hak_os_page;
 }
 
 /* Those between the classical and the real-time signals are the C library's. */
