@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * walk.c - visits all live blocks.  Owns nothing.  What is live in a slab is copied with the lock held that keeps the
- * slab where it is, its heap's, and visited without; so are large blocks of a superslab and huge ones.
- * Calls registry.h, superslab.h, large.h and init.h.
+ * walk.c - visits all live blocks.  Owns nothing.  Each slab is copied under its heap's lock, and its blocks are
+ * visited without the lock; large and huge blocks likewise.  Calls registry.h, superslab.h, large.h, init.h and os.h.
  *
- * Free blocks that wait in threads' outboxes, and in the magazines of threads that were lost in a fork, may be of any
- * slab.  All are gathered at the start, sorted by address, and found by a search.  That is soon enough: what is put
- * there later was live when the walk began, and what leaves is free, or was not live all the time.
+ * A free block may wait in the outbox of any thread, or in the magazine of a thread that a fork has lost.  All that
+ * wait are gathered at the start and sorted by address, so that those of a slab are found by a binary search.  What
+ * begins to wait later does no harm: it was live when the walk began.  What no longer waits is free, or was allocated
+ * meanwhile.
  */
 #include <string.h>
 
@@ -17,28 +17,27 @@
 #include "heap/registry.h"
 #include "pages/superslab.h"
 
-#define WORDS (HAK_UNIT / 16 / 64) /* of a bitmap for the slab with the most blocks, those of 16 bytes */
-
-#define FEW_WAITING 1024u          /* blocks that wait, for which no pages are needed */
+#define WORDS (HAK_UNIT / 16 / 64) /* of the bitmap of the slab with the most blocks: one unit of 16 bytes each */
+#define FEW_WAITING 1024u          /* waiting blocks for which the stack has room */
 
 struct walk {
     int (*visit)(void *arg, void *block, size_t usable_size, int size_class);
     void *arg;
-    int result;
-    const void **waiting; /* sorted by address */
-    size_t count, room;
-    bool mapped;  /* the room is of pages of its own */
-    bool no_room; /* there is no memory for them: then all threads are looked at for each slab */
+    int result;           /* what the last call of `visit` returned */
+    const void **waiting; /* free blocks that wait, sorted by address */
+    size_t count, room;   /* how many wait, and for how many there is room */
+    bool mapped;          /* the room is not on the stack: it has been mapped */
+    bool no_room;         /* nothing could be mapped: all threads are looked at for each slab */
 };
 
-/* A slab's blocks that are free, wherever they wait. */
+/* Which blocks of a slab are free, wherever they wait. */
 struct copy {
     const char *base;
     unsigned class, capacity;
     uint64_t free[WORDS];
 };
 
-static void mark(struct copy *copy, const void *block)
+static void walk_mark(struct copy *copy, const void *block)
 {
     size_t size = hak_classes[copy->class].size, index = ((uintptr_t)block - (uintptr_t)copy->base) / size;
     if (index < copy->capacity)
@@ -46,40 +45,44 @@ static void mark(struct copy *copy, const void *block)
 }
 
 /*
- * A magazine of a thread that may be at work.  Whatever is read, even from a slot that changes meanwhile, is a block
- * that was free since the walk began: a live one that stays live is never hidden by it.  The compiler's thread
- * sanitizer is told so.
+ * Marks the blocks of a thread's magazine, which the thread may change meanwhile.  Any pointer that is read, even from
+ * a slot that changes, is of a block that was free at some time since the walk began, so no block that stays live is
+ * marked.  ThreadSanitizer is told to skip this race.
  */
-__attribute__((noinline, no_sanitize("thread"))) static void mark_magazine(struct copy *copy, struct hak_tcache *thread)
+__attribute__((noinline, no_sanitize("thread"))) static void
+walk_mark_magazine(struct copy *copy, struct hak_tcache *thread)
 {
     void *const volatile *base = hak_mag_base(thread, copy->class);
     for (unsigned left = hak_mag_held(thread, copy->class); left > 0; left--)
-        mark(copy, base[left]);
+        walk_mark(copy, base[left]);
 }
 
-/* The same for what waits in a thread, with hak_registry_lock held. */
-__attribute__((noinline, no_sanitize("thread"))) static void mark_waiting_of(struct copy *copy,
-                                                                             struct hak_tcache *thread)
+/* Marks what waits in a thread: its outbox, and its magazine if a fork has lost the thread. */
+__attribute__((noinline, no_sanitize("thread"))) static void
+walk_mark_waiting_of(struct copy *copy, struct hak_tcache *thread)
 {
     unsigned count = HAK_MIN(hak_load_acquire(&thread->outbox.count), HAK_OUTBOX_MAX);
     void *const volatile *blocks = thread->outbox.blocks;
     for (unsigned i = 0; i < count; i++)
-        mark(copy, blocks[i]);
+        walk_mark(copy, blocks[i]);
     if (thread->state == HAK_TCACHE_STALE)
-        mark_magazine(copy, thread);
+        walk_mark_magazine(copy, thread);
 }
 
-static void mark_waiting(struct copy *copy)
+/* Marks what waits in all threads.  Under hak_registry_lock, which keeps the heaps' lists of threads as they are; the
+ * caller takes it only where this is needed, which clang cannot follow. */
+static void walk_mark_waiting(struct copy *copy)
 {
+    hak_lock_assert_held(&hak_registry_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++) {
         struct hak_tcache *thread = hak_heap_numbered(number)->threads_list;
         for (; thread; thread = thread->next_of_heap)
-            mark_waiting_of(copy, thread);
+            walk_mark_waiting_of(copy, thread);
     }
 }
 
-/* The first of the blocks that wait at or behind the address. */
-static size_t first_waiting(const struct walk *walk, const char *at)
+/* The index of the first waiting block at the address or behind. */
+static size_t walk_first_waiting(const struct walk *walk, const char *at)
 {
     size_t low = 0, high = walk->count;
     while (low < high) {
@@ -92,8 +95,11 @@ static size_t first_waiting(const struct walk *walk, const char *at)
     return low;
 }
 
-/* Under the lock of the slab's heap. */
-static void copy_slab(const struct walk *walk, struct copy *copy, const struct hak_slab *slab, struct hak_heap *heap)
+static void walk_copy_slab(const struct walk *walk, struct copy *copy, const struct hak_slab *slab,
+                           struct hak_heap *heap) HAK_REQUIRES(heap->lock);
+
+static void walk_copy_slab(const struct walk *walk, struct copy *copy, const struct hak_slab *slab,
+                           struct hak_heap *heap)
 {
     struct hak_depot *depot = &heap->depots[slab->class];
     uintptr_t end = (uintptr_t)slab->base + slab->units * HAK_UNIT;
@@ -102,53 +108,54 @@ static void copy_slab(const struct walk *walk, struct copy *copy, const struct h
     copy->capacity = slab->capacity;
     memcpy(copy->free, slab->bits, (slab->capacity + 63u) / 64 * sizeof *slab->bits);
     for (unsigned i = 0; i < depot->count; i++)
-        mark(copy, depot->blocks[i]);
+        walk_mark(copy, depot->blocks[i]);
     if (walk->no_room)
-        mark_waiting(copy);
-    for (size_t i = first_waiting(walk, slab->base); i < walk->count && (uintptr_t)walk->waiting[i] < end; i++)
-        mark(copy, walk->waiting[i]);
+        walk_mark_waiting(copy);
+    for (size_t i = walk_first_waiting(walk, slab->base); i < walk->count && (uintptr_t)walk->waiting[i] < end; i++)
+        walk_mark(copy, walk->waiting[i]);
     for (struct hak_tcache *thread = heap->threads_list; thread; thread = thread->next_of_heap)
         if (thread->state != HAK_TCACHE_STALE)
-            mark_magazine(copy, thread);
+            walk_mark_magazine(copy, thread);
 }
 
 /* ---- blocks that wait ---- */
 
-/* Beyond the room blocks are counted only. */
-static void add_waiting(struct walk *walk, const void *block)
+/* Gathers a block, or only counts it if the room is full. */
+static void walk_add_waiting(struct walk *walk, const void *block)
 {
     if (walk->count < walk->room)
         walk->waiting[walk->count] = block;
     walk->count++;
 }
 
-__attribute__((noinline, no_sanitize("thread"))) static void gather_of(struct walk *walk, struct hak_tcache *thread)
+__attribute__((noinline, no_sanitize("thread"))) static void
+walk_gather_of(struct walk *walk, struct hak_tcache *thread)
 {
     unsigned count = hak_load_acquire(&thread->outbox.count);
     void *const volatile *blocks = thread->outbox.blocks;
     for (unsigned i = 0; i < count; i++)
-        add_waiting(walk, blocks[i]);
+        walk_add_waiting(walk, blocks[i]);
     for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state == HAK_TCACHE_STALE; class++)
         for (unsigned left = hak_mag_held(thread, class); left > 0; left--)
-            add_waiting(walk, hak_mag_base(thread, class)[left]);
+            walk_add_waiting(walk, hak_mag_base(thread, class)[left]);
 }
 
-/* False if there are more than there is room for; `count` is how many. */
-static bool gather(struct walk *walk)
+/* Gathers all waiting blocks.  False if the room is too small; `count` then tells how many there are. */
+static bool walk_gather(struct walk *walk)
 {
     walk->count = 0;
     for (uint32_t number = 1; number <= hak_heap_count(); number++) {
         struct hak_heap *heap = hak_heap_numbered(number);
         hak_lock(&heap->lock);
         for (struct hak_tcache *thread = heap->threads_list; thread; thread = thread->next_of_heap)
-            gather_of(walk, thread);
+            walk_gather_of(walk, thread);
         hak_unlock(&heap->lock);
     }
     return walk->count <= walk->room;
 }
 
-/* Moves the block at a place down a heap until none below is greater. */
-static void sift(const void **blocks, size_t at, size_t count)
+/* Moves the block at an index down the binary heap until no block below it is greater. */
+static void walk_sift(const void **blocks, size_t at, size_t count)
 {
     const void *block = blocks[at];
     for (size_t below; (below = 2 * at + 1) < count; at = below) {
@@ -161,20 +168,20 @@ static void sift(const void **blocks, size_t at, size_t count)
     blocks[at] = block;
 }
 
-/* Heapsort, as libc's qsort() may allocate. */
-static void sort(const void **blocks, size_t count)
+/* Sorts by heapsort, as libc's qsort() may allocate. */
+static void walk_sort(const void **blocks, size_t count)
 {
     for (size_t at = count / 2; at-- > 0;)
-        sift(blocks, at, count);
+        walk_sift(blocks, at, count);
     for (size_t last = count; last-- > 1;) {
         const void *greatest = blocks[0];
         blocks[0] = blocks[last];
         blocks[last] = greatest;
-        sift(blocks, 0, last);
+        walk_sift(blocks, 0, last);
     }
 }
 
-static void give_up_room(struct walk *walk)
+static void walk_give_up_room(struct walk *walk)
 {
     if (walk->mapped)
         hak_os_unmap(walk->waiting, walk->room * sizeof *walk->waiting);
@@ -182,11 +189,11 @@ static void give_up_room(struct walk *walk)
     walk->room = 0;
 }
 
-static void find_waiting(struct walk *walk)
+static void walk_find_waiting(struct walk *walk)
 {
-    while (!gather(walk)) {
+    while (!walk_gather(walk)) {
         size_t bytes = hak_round_up(walk->count * 2 * sizeof *walk->waiting, hak_os_page);
-        give_up_room(walk);
+        walk_give_up_room(walk);
         walk->waiting = hak_os_map(bytes);
         if (!walk->waiting) {
             walk->count = 0;
@@ -196,44 +203,61 @@ static void find_waiting(struct walk *walk)
         walk->mapped = true;
         walk->room = bytes / sizeof *walk->waiting;
     }
-    sort(walk->waiting, walk->count);
+    walk_sort(walk->waiting, walk->count);
 }
 
 /* ---- what is visited ---- */
 
-static void visit(struct walk *walk, void *block, size_t size, int class)
+static void walk_visit(struct walk *walk, void *block, size_t size, int class)
 {
     if (walk->result == 0)
         walk->result = walk->visit(walk->arg, block, size, class);
 }
 
-/* The unit may be of another slab by now, or of none, or be somewhere in a slab. */
+/*
+ * Copies the slab that begins with the unit.  False if there is none: by now the unit may belong to another slab or to
+ * none, or lie inside a slab.
+ */
+static bool walk_copy_slab_at(const struct walk *walk, struct copy *copy, struct hak_window *window, char *unit,
+                              uint32_t entry)
+{
+    struct hak_heap *heap = hak_heap_numbered(HAK_ENTRY_OWNER(entry));
+    hak_lock(&heap->lock);
+    const struct hak_slab *slab = hak_load(hak_entry_at(window, unit)) == entry ? hak_slab_of(unit) : NULL;
+    bool found = slab && slab->base == unit;
+    if (found)
+        walk_copy_slab(walk, copy, slab, heap);
+    hak_unlock(&heap->lock);
+    return found;
+}
+
+/* Copies the slab where there is no room for what waits: all threads are looked at for this slab alone. */
+static bool walk_copy_slab_without_room(const struct walk *walk, struct copy *copy, struct hak_window *window,
+                                        char *unit, uint32_t entry)
+{
+    hak_lock(&hak_registry_lock);
+    bool found = walk_copy_slab_at(walk, copy, window, unit, entry);
+    hak_unlock(&hak_registry_lock);
+    return found;
+}
+
+/* Visits the live blocks of the slab that begins with the unit, if one does. */
 static void walk_slab(struct walk *walk, struct hak_window *window, char *unit)
 {
     struct copy copy;
     uint32_t entry = hak_load(hak_entry_at(window, unit));
     if (entry == HAK_ENTRY_NONE || HAK_ENTRY_CLASS(entry) >= HAK_CLASS_COUNT)
         return;
-    if (walk->no_room)
-        hak_lock(&hak_registry_lock);
-    struct hak_heap *heap = hak_heap_numbered(HAK_ENTRY_OWNER(entry));
-    hak_lock(&heap->lock);
-    bool found = hak_load(hak_entry_at(window, unit)) == entry;
-    const struct hak_slab *slab = found ? hak_slab_of(unit) : NULL;
-    found = found && slab->base == unit;
-    if (found)
-        copy_slab(walk, &copy, slab, heap);
-    hak_unlock(&heap->lock);
-    if (walk->no_room)
-        hak_unlock(&hak_registry_lock);
-    for (unsigned i = 0; found && i < copy.capacity; i++)
+    if (!(walk->no_room ? walk_copy_slab_without_room : walk_copy_slab_at)(walk, &copy, window, unit, entry))
+        return;
+    const size_t size = hak_classes[copy.class].size;
+    for (unsigned i = 0; i < copy.capacity; i++)
         if ((copy.free[i / 64] >> i % 64 & 1) == 0)
-            visit(walk, (char *)(uintptr_t)copy.base + i * (size_t)hak_classes[copy.class].size,
-                  hak_classes[copy.class].size, (int)copy.class);
+            walk_visit(walk, (char *)(uintptr_t)copy.base + i * size, size, (int)copy.class);
 }
 
-/* The size of the large block that begins with the unit, or 0. */
-static size_t large_at(struct hak_window *window, char *unit)
+/* The size of the live large block that begins with the unit, or 0. */
+static size_t walk_large_at(struct hak_window *window, char *unit)
 {
     hak_lock(&hak_super_lock);
     const struct hak_slab *run = hak_slab_of(unit);
@@ -243,7 +267,8 @@ static size_t large_at(struct hak_window *window, char *unit)
     return size;
 }
 
-static size_t supers_of(struct hak_window *window)
+/* How many superslabs the window has had so far. */
+static size_t walk_supers_of(struct hak_window *window)
 {
     hak_lock(&hak_super_lock);
     size_t supers = window->next_super;
@@ -253,13 +278,13 @@ static size_t supers_of(struct hak_window *window)
 
 static void walk_window(struct walk *walk, struct hak_window *window)
 {
-    size_t units = supers_of(window) * HAK_SUPER_UNITS;
+    size_t units = walk_supers_of(window) * HAK_SUPER_UNITS;
     for (size_t i = 0; i < units && walk->result == 0; i++) {
         char *unit = (char *)window->base + (i << HAK_UNIT_SHIFT);
         uint32_t entry = hak_load(hak_entry_at(window, unit));
-        size_t size = entry == HAK_ENTRY_LARGE ? large_at(window, unit) : 0;
+        size_t size = entry == HAK_ENTRY_LARGE ? walk_large_at(window, unit) : 0;
         if (size)
-            visit(walk, unit, size, -1);
+            walk_visit(walk, unit, size, -1);
         else
             walk_slab(walk, window, unit);
     }
@@ -271,7 +296,7 @@ static void walk_huge(struct walk *walk)
     const void *last = NULL;
     for (unsigned count; walk->result == 0 && (count = hak_huge_after(last, blocks, 64)); last = blocks[count - 1].at)
         for (unsigned i = 0; i < count; i++)
-            visit(walk, blocks[i].at, blocks[i].size, -1);
+            walk_visit(walk, blocks[i].at, blocks[i].size, -1);
 }
 
 int hakmem_walk(int (*visit_block)(void *arg, void *block, size_t usable_size, int size_class), void *arg)
@@ -280,10 +305,10 @@ int hakmem_walk(int (*visit_block)(void *arg, void *block, size_t usable_size, i
     struct walk walk = {.visit = visit_block, .arg = arg, .waiting = few, .room = FEW_WAITING};
     if (!hak_ready())
         return 0;
-    find_waiting(&walk);
+    walk_find_waiting(&walk);
     for (struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
         walk_window(&walk, window);
     walk_huge(&walk);
-    give_up_room(&walk);
+    walk_give_up_room(&walk);
     return walk.result;
 }
