@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mallinfo.h - the functions of glibc that report figures, and mallopt. */
+/* mallinfo.h - glibc's functions that report figures: see hakmem.h's of the same names. */
 #ifndef HAK_INFO_H
 #define HAK_INFO_H
 

@@ -10,7 +10,8 @@
 #include "heap/registry.h"
 #include "purge/purge.h"
 
-static unsigned bits_set(const struct hak_slab *slab)
+/* Counts the free blocks in the slab's bitmap; words before `first_word` have none. */
+static unsigned verify_bits(const struct hak_slab *slab)
 {
     unsigned set = 0;
     for (unsigned word = 0; word * 64 < slab->capacity; word++) {
@@ -20,11 +21,11 @@ static unsigned bits_set(const struct hak_slab *slab)
     return set;
 }
 
-static void check_slab(const struct hak_slab *slab, const struct hak_heap *heap, unsigned class)
+static void verify_slab(const struct hak_slab *slab, const struct hak_heap *heap, unsigned class)
 {
     HAK_REQUIRE(slab->class == class && slab->owner == heap->number && slab->back == 0);
     HAK_REQUIRE(slab->capacity == hak_classes[class].capacity && slab->units == hak_classes[class].units);
-    HAK_REQUIRE(bits_set(slab) == slab->free);
+    HAK_REQUIRE(verify_bits(slab) == slab->free);
     const _Atomic uint32_t *map = hak_entry_at(slab->super->window, slab->base);
     uint32_t entry = HAK_ENTRY(heap->number, class);
     for (unsigned i = 0; i < slab->units; i++) {
@@ -34,8 +35,8 @@ static void check_slab(const struct hak_slab *slab, const struct hak_heap *heap,
     }
 }
 
-/* The slabs on the lists; returns how many blocks are free in them. */
-static size_t check_lists(const struct hak_heap *heap, unsigned class)
+/* Checks the slabs on the heap's lists; returns how many blocks are free in them. */
+static size_t verify_lists(const struct hak_heap *heap, unsigned class)
 {
     size_t free_blocks = 0;
     for (unsigned list = 0; list < HAK_LIST_COUNT; list++) {
@@ -43,15 +44,16 @@ static size_t check_lists(const struct hak_heap *heap, unsigned class)
         for (const struct hak_slab *slab = heap->lists[class].head[list]; slab; prev = slab, slab = slab->next) {
             HAK_REQUIRE(slab->list == list && slab->prev == prev && slab->free > 0);
             HAK_REQUIRE(!hak_slab_empty(slab) || slab == heap->empty[class]);
-            check_slab(slab, heap, class);
+            verify_slab(slab, heap, class);
             free_blocks += slab->free;
         }
     }
     return free_blocks;
 }
 
-/* Blocks of a magazine or depot: of this heap and class, the start of a block, and not free in their slab. */
-static void check_blocks(const struct hak_heap *heap, unsigned class, void *const *blocks, size_t count)
+/* Checks the pointers of a magazine or depot: each is the start of a block of this heap and class, and that block is
+ * not free in its slab. */
+static void verify_blocks(const struct hak_heap *heap, unsigned class, void *const *blocks, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         unsigned index;
@@ -63,7 +65,7 @@ static void check_blocks(const struct hak_heap *heap, unsigned class, void *cons
     }
 }
 
-static void check_magazine(struct hak_tcache *thread, unsigned class)
+static void verify_magazine(struct hak_tcache *thread, unsigned class)
 {
     const struct hak_mag *mag = &thread->cache.mags[class];
     void **base = hak_mag_base(thread, class);
@@ -71,10 +73,11 @@ static void check_magazine(struct hak_tcache *thread, unsigned class)
     HAK_REQUIRE(mag->room <= hak_classes[class].mag_max && hak_load(&mag->top) <= mag->limit);
     HAK_REQUIRE(mag->inverse == hak_classes[class].inverse && mag->last == hak_classes[class].last);
     HAK_REQUIRE(mag->size == hak_classes[class].size);
-    check_blocks(thread->heap, class, base + 1, hak_mag_held(thread, class));
+    verify_blocks(thread->heap, class, base + 1, hak_mag_held(thread, class));
 }
 
-static void check_heap(struct hak_heap *heap)
+/* Checks a heap's threads, slabs and depots, and its counts against what is found in them. */
+static void verify_heap(struct hak_heap *heap)
 {
     size_t depot_bytes = 0, budgeted = 0, slab_bytes = 0, units = 0;
     hak_lock(&heap->lock);
@@ -82,11 +85,11 @@ static void check_heap(struct hak_heap *heap)
         HAK_REQUIRE(thread->heap == heap);
         HAK_REQUIRE(!thread->next_of_heap || thread->next_of_heap->prev_of_heap == thread);
         for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state != HAK_TCACHE_STALE; class++)
-            check_magazine(thread, class);
+            verify_magazine(thread, class);
     }
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         const struct hak_depot *depot = &heap->depots[class];
-        size_t free_blocks = check_lists(heap, class);
+        size_t free_blocks = verify_lists(heap, class);
         if (HAK_STATS)
             HAK_REQUIRE(free_blocks + heap->out[class] == heap->slabs[class] * hak_classes[class].capacity);
         slab_bytes += free_blocks * hak_classes[class].size;
@@ -94,7 +97,7 @@ static void check_heap(struct hak_heap *heap)
         bool offered = hak_load(&heap->offers[class / 64]) >> class % 64 & 1;
         HAK_REQUIRE(offered ? heap->abandoned : !heap->abandoned || heap->number == HAK_HEAP_COMMONS || !free_blocks);
         HAK_REQUIRE(depot->low <= depot->count && depot->count <= depot->room);
-        check_blocks(heap, class, depot->blocks, depot->count);
+        verify_blocks(heap, class, depot->blocks, depot->count);
         depot_bytes += depot->count * (size_t)hak_classes[class].size;
         if (hak_classes[class].size <= HAK_DEPOT_SHARING_MAX)
             budgeted += depot->count * (size_t)hak_classes[class].size;
@@ -104,12 +107,13 @@ static void check_heap(struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-/* What superslabs hold, added up. */
+/* Sums of bytes in all superslabs. */
 struct sums {
     size_t mapped, free;
 };
 
-static void check_super(const struct hak_super *super, struct sums *sums)
+/* Checks that the page map and the mask of free units agree, and adds the superslab to the sums. */
+static void verify_super(const struct hak_super *super, struct sums *sums)
 {
     const _Atomic uint32_t *map = hak_entry_at(super->window, super->base);
     size_t large = 0; /* units of a large block that are still to come */
@@ -126,13 +130,13 @@ static void check_super(const struct hak_super *super, struct sums *sums)
     sums->free += (size_t)__builtin_popcount(super->free) * HAK_UNIT;
 }
 
-static void check_window(const struct hak_window *window, struct sums *sums)
+static void verify_window(const struct hak_window *window, struct sums *sums)
 {
     for (size_t i = 0; i < window->next_super; i++) {
         const struct hak_chunk *chunk = hak_load(&window->chunks[i / HAK_CHUNK_SUPERS]);
         const struct hak_super *super = &chunk->supers[i % HAK_CHUNK_SUPERS];
         if (super->base)
-            check_super(super, sums);
+            verify_super(super, sums);
     }
 }
 
@@ -142,12 +146,12 @@ void hak_verify(void)
         return;
     hak_lock(&hak_purge_lock);
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
-        check_heap(hak_heap_numbered(number));
+        verify_heap(hak_heap_numbered(number));
     hak_lock(&hak_super_lock);
     const struct hak_super_counts *counts = hak_super_counts_at();
     struct sums sums = {0};
     for (const struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
-        check_window(window, &sums);
+        verify_window(window, &sums);
     HAK_REQUIRE(sums.mapped == counts->mapped && sums.free == counts->free);
     hak_super_verify();
     hak_unlock(&hak_super_lock);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verify.h - walks everything there is and checks every invariant that the headers state.  Top layer; for tests and
- * debug builds.
+ * verify.h - checks every invariant that the headers state, in all structures.  For tests and debug builds.
  */
 #ifndef HAK_VERIFY_H
 #define HAK_VERIFY_H
