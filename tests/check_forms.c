@@ -148,6 +148,16 @@ static void want_prometheus(const struct hakmem_stats *all)
 
 /* ---- a process that has something of everything ------------------------------------------------------------------ */
 
+/* Who reads "so far" takes the figure for a counter. */
+START_TEST(test_types)
+{
+    for (enum family_name family = TOTAL; family < FAMILIES; family++)
+        for (EACH_FIGURE(figure, family))
+            NEED((figure->type == COUNTER) == (strstr(figure->help, " so far") != NULL), "%s is \"%s\"", figure->name,
+                 figure->help);
+}
+END_TEST
+
 static const struct {
     const char *name;
     enum hakmem_stats_format format;
@@ -244,6 +254,8 @@ int main(void)
     hakmem_tune_set("purge_thread", 0);
     hakmem_tune_set("keep_free", 400 * TEST_MIB);
     Suite *suite = suite_create("forms");
-    tcase_add_loop_test(suite_case(suite, "forms", 60), test_forms, 0, (int)COUNT(forms));
+    TCase *tcase = suite_case(suite, "forms", 60);
+    tcase_add_test(tcase, test_types);
+    tcase_add_loop_test(tcase, test_forms, 0, (int)COUNT(forms));
     return suite_run(suite);
 }
