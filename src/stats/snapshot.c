@@ -68,8 +68,8 @@ static uint32_t snapshot_entry(struct hak_view *view, const void *block)
     return hak_entry_of(block);
 }
 
-/* Copy what the page heap, or the table of huge blocks, counts.  False if the lock could not be had; HAK_LOCK_SKIP reads
- * without the lock then, which clang cannot follow. */
+/* Copy what the page heap, or the table of huge blocks, counts.  False if the lock could not be had.  HAK_LOCK_SKIP
+ * reads without the lock then, which clang cannot follow. */
 static bool snapshot_super(struct hak_super_counts *counts, enum hak_patience patience) HAK_UNCHECKED;
 static bool snapshot_huge(struct hak_huge_counts *counts, enum hak_patience patience) HAK_UNCHECKED;
 

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage.c - adds up what heaps and threads hold, in this process or another.  Owns nothing; the view it is given takes
- * what locks there are.  Calls none of the allocator's functions, and needs nothing of it but the classes.
+ * usage.c - adds up what heaps and threads hold, in this process or another.  Owns nothing.  The view takes the locks,
+ * if there are any.  Needs nothing of the allocator but its structures and the table of classes.
  */
 #include "stats/usage.h"
 
 #include "os/os.h"
 
-/* How many blocks the thread's magazine holds.  Its pointers count from where the thread's structure is. */
-static size_t held(const struct hak_tcache *thread, const struct hak_tcache *at, unsigned class)
+/* How many blocks the thread's magazine holds.  The pointers of a copy count from `at`, the address of the original. */
+static size_t usage_held(const struct hak_tcache *thread, const struct hak_tcache *at, unsigned class)
 {
     const struct hak_class *traits = &hak_classes[class];
     uintptr_t top = (uintptr_t)hak_load_acquire(&thread->cache.mags[class].top);
     size_t slot = (top - (uintptr_t)at - offsetof(struct hak_tcache, slots)) / sizeof *thread->slots;
     size_t place = slot - traits->mag_offset;
-    return place <= traits->mag_max ? place : 0; /* beyond: a copy of what was changing */
+    return place <= traits->mag_max ? place : 0; /* more was copied in the middle of a change */
 }
 
-static void add_magazines(const struct hak_tcache *thread, const struct hak_tcache *at, struct hak_usage *usage)
+static void usage_add_magazines(const struct hak_tcache *thread, const struct hak_tcache *at, struct hak_usage *usage)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
-        usage->classes[class].magazine += held(thread, at, class);
+        usage->classes[class].magazine += usage_held(thread, at, class);
 }
 
-/* The class of a block if it is of the heap of this number, or of any if that is 0; else a number beyond all. */
-static unsigned class_for(struct hak_view *view, const void *block, uint32_t number)
+/* The class of a block of the heap with this number, or of any heap if the number is 0; HAK_CLASS_COUNT for others. */
+static unsigned usage_class_of(struct hak_view *view, const void *block, uint32_t number)
 {
     uint32_t entry = view->entry(view, block);
     if (entry == HAK_ENTRY_NONE || (number != 0 && HAK_ENTRY_OWNER(entry) != number))
@@ -32,35 +32,37 @@ static unsigned class_for(struct hak_view *view, const void *block, uint32_t num
     return HAK_MIN(HAK_ENTRY_CLASS(entry), HAK_CLASS_COUNT);
 }
 
-/* The same for a thread that was lost in a fork: its heap's slabs may have gone to other heaps since. */
-static void add_stale(struct hak_view *view, const struct hak_tcache *thread, const struct hak_tcache *at,
-                      uint32_t number, struct hak_usage *usage)
+/* Adds the magazines of a thread that was lost in a fork.  Other heaps may have adopted the slabs of these blocks
+ * since, so the page map is asked for each block's heap. */
+static void usage_add_stale(struct hak_view *view, const struct hak_tcache *thread, const struct hak_tcache *at,
+                            uint32_t number, struct hak_usage *usage)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         void *const *base = thread->slots + hak_classes[class].mag_offset;
-        for (size_t left = held(thread, at, class); left > 0; left--) {
-            unsigned found = class_for(view, base[left], number);
+        for (size_t left = usage_held(thread, at, class); left > 0; left--) {
+            unsigned found = usage_class_of(view, base[left], number);
             if (found < HAK_CLASS_COUNT)
                 usage->classes[found].magazine++;
         }
     }
 }
 
-/* Blocks of the heap of this number, or of any if it is 0.  The thread may be writing there: what is read is then a
- * block that was there a moment ago, or one that has come since.  The compiler's thread sanitizer is told so. */
+/* Adds blocks of the heap with this number, or of any heap if the number is 0.  The thread may change its outbox
+ * meanwhile: then a block is read that was there a moment ago, or that has just come.  ThreadSanitizer is told to skip
+ * this race. */
 __attribute__((noinline, no_sanitize("thread"))) static void
-add_outbox(struct hak_view *view, const struct hak_tcache *thread, uint32_t number, struct hak_usage *usage)
+usage_add_outbox(struct hak_view *view, const struct hak_tcache *thread, uint32_t number, struct hak_usage *usage)
 {
     unsigned count = HAK_MIN(hak_load_acquire(&thread->outbox.count), HAK_OUTBOX_MAX);
     void *const volatile *blocks = thread->outbox.blocks;
     for (unsigned i = 0; i < count; i++) {
-        unsigned class = class_for(view, blocks[i], number);
+        unsigned class = usage_class_of(view, blocks[i], number);
         if (class < HAK_CLASS_COUNT)
             usage->classes[class].outbox++;
     }
 }
 
-static void add_heap(const struct hak_heap *heap, struct hak_usage *usage)
+static void usage_add_heap(const struct hak_heap *heap, struct hak_usage *usage)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         usage->classes[class].slabs += heap->slabs[class];
@@ -75,22 +77,22 @@ static void add_heap(const struct hak_heap *heap, struct hak_usage *usage)
 bool hak_usage_collect(struct hak_view *view, uint32_t number, struct hak_usage *usage)
 {
     *usage = (struct hak_usage){0};
-    /* All heaps for one, too, as its blocks may be in the outbox of any thread. */
+    /* All heaps are read even for one of them, as its blocks may be in the outbox of any thread. */
     for (uint32_t i = 1; i <= view->heaps; i++) {
         const struct hak_heap *heap = view->open(view, i);
         bool wanted = number == 0 || number == i;
         if (!heap)
             return false;
         if (wanted)
-            add_heap(heap, usage);
+            usage_add_heap(heap, usage);
         const struct hak_tcache *next, *thread;
         for (const struct hak_tcache *at = heap->threads_list; at && (thread = view->thread(view, at)); at = next) {
             next = thread->next_of_heap;
             if (thread->state == HAK_TCACHE_STALE)
-                add_stale(view, thread, at, number, usage);
+                usage_add_stale(view, thread, at, number, usage);
             else if (wanted)
-                add_magazines(thread, at, usage);
-            add_outbox(view, thread, number, usage);
+                usage_add_magazines(thread, at, usage);
+            usage_add_outbox(view, thread, number, usage);
         }
         view->close(view, heap);
     }
@@ -99,23 +101,24 @@ bool hak_usage_collect(struct hak_view *view, uint32_t number, struct hak_usage 
 
 /* ---- some heaps at once ---- */
 
+/* Where the figures of `count` heaps go, those with the numbers from `first` on. */
 struct range {
     uint32_t first, count;
     struct hakmem_stats_heap *heaps;
 };
 
-/* The figures of the heap with the number, if they are wanted. */
-static struct hakmem_stats_heap *stats_of(const struct range *range, uint32_t number)
+/* Where the figures of the heap with this number go; NULL if they are not wanted. */
+static struct hakmem_stats_heap *usage_stats_of(const struct range *range, uint32_t number)
 {
     return number - range->first < range->count ? &range->heaps[number - range->first] : NULL;
 }
 
-/* A free block that waits in a thread's outbox, or in a magazine of a thread that was lost in a fork, is not live.
- * Whose block it is says the page map. */
-static void add_waiting(struct hak_view *view, const void *block, bool in_outbox, const struct range *range)
+/* Counts a free block that waits in a thread's outbox, or in a magazine of a thread that was lost in a fork, for the
+ * heap that the page map names.  usage_add_own() takes that block for live, so it is subtracted there. */
+static void usage_add_waiting(struct hak_view *view, const void *block, bool in_outbox, const struct range *range)
 {
     uint32_t entry = view->entry(view, block);
-    struct hakmem_stats_heap *stats = stats_of(range, HAK_ENTRY_OWNER(entry));
+    struct hakmem_stats_heap *stats = usage_stats_of(range, HAK_ENTRY_OWNER(entry));
     if (entry == HAK_ENTRY_NONE || !stats || HAK_ENTRY_CLASS(entry) >= HAK_CLASS_COUNT)
         return;
     size_t size = hak_classes[HAK_ENTRY_CLASS(entry)].size;
@@ -126,22 +129,22 @@ static void add_waiting(struct hak_view *view, const void *block, bool in_outbox
 }
 
 __attribute__((noinline, no_sanitize("thread"))) static void
-add_waiting_of(struct hak_view *view, const struct hak_tcache *thread, const struct hak_tcache *at,
-               const struct range *range)
+usage_add_waiting_of(struct hak_view *view, const struct hak_tcache *thread, const struct hak_tcache *at,
+                     const struct range *range)
 {
     unsigned count = HAK_MIN(hak_load_acquire(&thread->outbox.count), HAK_OUTBOX_MAX);
     void *const volatile *blocks = thread->outbox.blocks;
     for (unsigned i = 0; i < count; i++)
-        add_waiting(view, blocks[i], true, range);
+        usage_add_waiting(view, blocks[i], true, range);
     for (unsigned class = 0; class < HAK_CLASS_COUNT && thread->state == HAK_TCACHE_STALE; class++) {
         void *const *base = thread->slots + hak_classes[class].mag_offset;
-        for (size_t left = held(thread, at, class); left > 0; left--)
-            add_waiting(view, base[left], false, range);
+        for (size_t left = usage_held(thread, at, class); left > 0; left--)
+            usage_add_waiting(view, base[left], false, range);
     }
 }
 
-/* Adds what is known of the heap itself to what other heaps' threads hold of it. */
-static void add_own(const struct hak_usage *usage, struct hakmem_stats_heap *stats)
+/* Adds the heap's own sums to what usage_add_waiting() has counted for the heap. */
+static void usage_add_own(const struct hak_usage *usage, struct hakmem_stats_heap *stats)
 {
     struct hakmem_stats_heap own;
     hak_usage_heap(usage, &own);
@@ -149,16 +152,16 @@ static void add_own(const struct hak_usage *usage, struct hakmem_stats_heap *sta
 #include "stats/stats.def"
 }
 
-/* The threads of a heap; their magazines, if its figures are wanted, and what waits in them for any heap. */
-static void add_threads(struct hak_view *view, const struct hak_heap *heap, struct hak_usage *usage,
-                        const struct range *range)
+/* Adds what a heap's threads hold: their magazines, if the heap's figures are wanted, and what waits for any heap. */
+static void usage_add_threads(struct hak_view *view, const struct hak_heap *heap, struct hak_usage *usage,
+                              const struct range *range)
 {
     const struct hak_tcache *next, *thread;
     for (const struct hak_tcache *at = heap->threads_list; at && (thread = view->thread(view, at)); at = next) {
         next = thread->next_of_heap;
         if (usage && thread->state != HAK_TCACHE_STALE)
-            add_magazines(thread, at, usage);
-        add_waiting_of(view, thread, at, range);
+            usage_add_magazines(thread, at, usage);
+        usage_add_waiting_of(view, thread, at, range);
     }
 }
 
@@ -169,19 +172,19 @@ bool hak_usage_heaps(struct hak_view *view, uint32_t first, uint32_t count, stru
         heaps[i] = (struct hakmem_stats_heap){.version = HAKMEM_STATS_VERSION, .size = sizeof *heaps};
     for (uint32_t number = 1; number <= view->heaps; number++) {
         struct hak_usage usage = {0};
-        struct hakmem_stats_heap *stats = stats_of(&range, number);
+        struct hakmem_stats_heap *stats = usage_stats_of(&range, number);
         const struct hak_heap *heap = view->open(view, number);
         if (!heap)
             return false;
         if (stats)
-            add_heap(heap, &usage);
-        add_threads(view, heap, stats ? &usage : NULL, &range);
+            usage_add_heap(heap, &usage);
+        usage_add_threads(view, heap, stats ? &usage : NULL, &range);
         if (stats)
-            add_own(&usage, stats);
+            usage_add_own(&usage, stats);
         view->close(view, heap);
     }
     for (uint32_t i = 0; i < count; i++)
-        if (heaps[i].live_bytes > SIZE_MAX / 2) /* a thread has filled its outbox since the heap was read */
+        if (heaps[i].live_bytes > SIZE_MAX / 2) /* below 0: a thread has filled its outbox since the heap was read */
             heaps[i].live_blocks = heaps[i].live_bytes = 0;
     return true;
 }

@@ -35,8 +35,8 @@ struct hak_counts {
  * What a snapshot does about a lock that another thread holds, or this thread itself in a signal handler:
  *   HAK_LOCK_WAIT  waits for the lock
  *   HAK_LOCK_TRY   tries for a while, and gives up
- *   HAK_LOCK_SKIP  tries for a while, and reads without the lock; safe, as the structures of heaps and threads are never
- *                  unmapped, but a figure may be read in the middle of a change
+ *   HAK_LOCK_SKIP  tries for a while, and reads without the lock; safe, as the structures of heaps and threads are
+ *                  never unmapped, but a figure may be read in the middle of a change
  */
 enum hak_patience { HAK_LOCK_WAIT, HAK_LOCK_TRY, HAK_LOCK_SKIP };
 

@@ -60,7 +60,7 @@ struct out {
     char buffer[1024];
 };
 
-#define PIECE_MAX 256 /* bytes; no string or number that is put at once is longer */
+#define PIECE_MAX 256 /* bytes; no string or number that is printed at once is longer */
 
 static void print_flush(struct out *out)
 {
@@ -69,33 +69,33 @@ static void print_flush(struct out *out)
     out->text = (struct hak_text){out->buffer, out->buffer + sizeof out->buffer};
 }
 
-static void put(struct out *out, const char *string)
+static void print_string(struct out *out, const char *string)
 {
     if (out->text.end - out->text.at < PIECE_MAX)
         print_flush(out);
     hak_text_string(&out->text, string);
 }
 
-static void put_number(struct out *out, size_t number)
+static void print_number(struct out *out, size_t number)
 {
     if (out->text.end - out->text.at < PIECE_MAX)
         print_flush(out);
     hak_text_decimal(&out->text, number);
 }
 
-static void put_spaces(struct out *out, size_t width, size_t used)
+static void print_spaces(struct out *out, size_t width, size_t used)
 {
     for (; used < width; used++)
-        put(out, " ");
+        print_string(out, " ");
 }
 
-static void put_number_right(struct out *out, size_t number, size_t width)
+static void print_number_right(struct out *out, size_t number, size_t width)
 {
     size_t digits = 1;
     for (size_t rest = number; rest >= 10; rest /= 10)
         digits++;
-    put_spaces(out, width, digits);
-    put_number(out, number);
+    print_spaces(out, width, digits);
+    print_number(out, number);
 }
 
 /* ---- a snapshot, one thing after the other ---- */
@@ -111,7 +111,7 @@ struct snapshot {
 };
 
 /* Finds the next class that has slabs, from *class on; the figures of others are all 0.  False after the last. */
-static bool next_class(const struct snapshot *snapshot, unsigned *class, struct hakmem_stats_class *stats)
+static bool print_next_class(const struct snapshot *snapshot, unsigned *class, struct hakmem_stats_class *stats)
 {
     while (*class < HAK_CLASS_COUNT) {
         hak_usage_class(&snapshot->usage, (*class)++, stats);
@@ -125,7 +125,7 @@ static bool next_class(const struct snapshot *snapshot, unsigned *class, struct 
  * Finds the figures of the heap after *number.  All heaps are read again only if the room is too small for all, or if
  * one was busy.  False after the last heap.
  */
-static bool next_heap(struct snapshot *snapshot, uint32_t *number, struct hakmem_stats_heap *stats)
+static bool print_next_heap(struct snapshot *snapshot, uint32_t *number, struct hakmem_stats_heap *stats)
 {
     struct hak_view *view = snapshot->view;
     if (++*number > view->heaps)
@@ -150,13 +150,13 @@ static bool next_heap(struct snapshot *snapshot, uint32_t *number, struct hakmem
 #define HEAP_COLUMN 15
 
 /* The table of heaps has no columns for numbers of blocks. */
-static bool is_heap_column(const struct figure *figure)
+static bool print_is_heap_column(const struct figure *figure)
 {
     return !strstr(figure->name, "_blocks");
 }
 
 /* A column's head: the figure's name without "_blocks", which goes without saying. */
-static void put_head(struct out *out, const char *name, size_t width)
+static void print_column_head(struct out *out, const char *name, size_t width)
 {
     char head[32];
     const char *end = strstr(name, "_blocks");
@@ -164,20 +164,20 @@ static void put_head(struct out *out, const char *name, size_t width)
     length = HAK_MIN(length, sizeof head - 1);
     memcpy(head, name, length);
     head[length] = '\0';
-    put_spaces(out, width, length);
-    put(out, head);
+    print_spaces(out, width, length);
+    print_string(out, head);
 }
 
 static void print_text_totals(struct snapshot *snapshot)
 {
     struct out *out = &snapshot->out;
     for (const struct figure *figure = totals.figures; figure < totals.end; figure++) {
-        put(out, figure->name);
-        put_spaces(out, NAME_WIDTH, strlen(figure->name));
-        put_number_right(out, print_value(figure, &snapshot->total), NUMBER_WIDTH);
-        put(out, "  ");
-        put(out, figure->help);
-        put(out, "\n");
+        print_string(out, figure->name);
+        print_spaces(out, NAME_WIDTH, strlen(figure->name));
+        print_number_right(out, print_value(figure, &snapshot->total), NUMBER_WIDTH);
+        print_string(out, "  ");
+        print_string(out, figure->help);
+        print_string(out, "\n");
     }
 }
 
@@ -185,14 +185,14 @@ static void print_text_classes(struct snapshot *snapshot)
 {
     struct out *out = &snapshot->out;
     struct hakmem_stats_class stats;
-    put(out, "\nblocks by size class\n");
+    print_string(out, "\nblocks by size class\n");
     for (const struct figure *figure = classes.figures; figure < classes.end; figure++)
-        put_head(out, figure->name, CLASS_COLUMN);
-    put(out, "\n");
-    for (unsigned class = 0; next_class(snapshot, &class, &stats);) {
+        print_column_head(out, figure->name, CLASS_COLUMN);
+    print_string(out, "\n");
+    for (unsigned class = 0; print_next_class(snapshot, &class, &stats);) {
         for (const struct figure *figure = classes.figures; figure < classes.end; figure++)
-            put_number_right(out, print_value(figure, &stats), CLASS_COLUMN);
-        put(out, "\n");
+            print_number_right(out, print_value(figure, &stats), CLASS_COLUMN);
+        print_string(out, "\n");
     }
 }
 
@@ -200,28 +200,28 @@ static void print_text_heaps(struct snapshot *snapshot)
 {
     struct out *out = &snapshot->out;
     struct hakmem_stats_heap stats;
-    put(out, "\nbytes by heap\n heap");
+    print_string(out, "\nbytes by heap\n heap");
     for (const struct figure *figure = heaps.figures; figure < heaps.end; figure++)
-        if (is_heap_column(figure))
-            put_head(out, figure->name, HEAP_COLUMN);
-    put(out, "\n");
-    for (uint32_t number = 0; next_heap(snapshot, &number, &stats);) {
-        put_number_right(out, number - 1, 5);
+        if (print_is_heap_column(figure))
+            print_column_head(out, figure->name, HEAP_COLUMN);
+    print_string(out, "\n");
+    for (uint32_t number = 0; print_next_heap(snapshot, &number, &stats);) {
+        print_number_right(out, number - 1, 5);
         for (const struct figure *figure = heaps.figures; figure < heaps.end; figure++)
-            if (is_heap_column(figure))
-                put_number_right(out, print_value(figure, &stats), HEAP_COLUMN);
-        put(out, "\n");
+            if (print_is_heap_column(figure))
+                print_number_right(out, print_value(figure, &stats), HEAP_COLUMN);
+        print_string(out, "\n");
     }
 }
 
 static void print_text(struct snapshot *snapshot)
 {
     struct out *out = &snapshot->out;
-    put(out, "libhakmem " HAKMEM_VERSION_STRING ", process ");
-    put_number(out, snapshot->view->process);
-    put(out, "\n\n");
+    print_string(out, "libhakmem " HAKMEM_VERSION_STRING ", process ");
+    print_number(out, snapshot->view->process);
+    print_string(out, "\n\n");
     if (!snapshot->total.counted)
-        put(out, "built without statistics: live and free blocks of size classes are not known\n\n");
+        print_string(out, "built without statistics: live and free blocks of size classes are not known\n\n");
     print_text_totals(snapshot);
     print_text_classes(snapshot);
     print_text_heaps(snapshot);
@@ -229,13 +229,13 @@ static void print_text(struct snapshot *snapshot)
 
 /* ---- JSON ---- */
 
-static void put_members(struct out *out, const struct family *family, const void *stats)
+static void print_members(struct out *out, const struct family *family, const void *stats)
 {
     for (const struct figure *figure = family->figures; figure < family->end; figure++) {
-        put(out, figure > family->figures ? ",\"" : "\"");
-        put(out, figure->name);
-        put(out, "\":");
-        put_number(out, print_value(figure, stats));
+        print_string(out, figure > family->figures ? ",\"" : "\"");
+        print_string(out, figure->name);
+        print_string(out, "\":");
+        print_number(out, print_value(figure, stats));
     }
 }
 
@@ -245,69 +245,69 @@ static void print_json(struct snapshot *snapshot)
     const char *comma = "";
     struct hakmem_stats_class of_class;
     struct hakmem_stats_heap of_heap;
-    put(out, "{\"libhakmem\":\"" HAKMEM_VERSION_STRING "\",\"version\":");
-    put_number(out, snapshot->total.version);
-    put(out, ",\"process\":");
-    put_number(out, snapshot->view->process);
-    put(out, snapshot->total.counted ? ",\"counted\":true,\n" : ",\"counted\":false,\n");
-    put_members(out, &totals, &snapshot->total);
-    put(out, ",\n\"by_class\":[");
-    for (unsigned class = 0; next_class(snapshot, &class, &of_class); comma = ",") {
-        put(out, comma);
-        put(out, "\n{");
-        put_members(out, &classes, &of_class);
-        put(out, "}");
+    print_string(out, "{\"libhakmem\":\"" HAKMEM_VERSION_STRING "\",\"version\":");
+    print_number(out, snapshot->total.version);
+    print_string(out, ",\"process\":");
+    print_number(out, snapshot->view->process);
+    print_string(out, snapshot->total.counted ? ",\"counted\":true,\n" : ",\"counted\":false,\n");
+    print_members(out, &totals, &snapshot->total);
+    print_string(out, ",\n\"by_class\":[");
+    for (unsigned class = 0; print_next_class(snapshot, &class, &of_class); comma = ",") {
+        print_string(out, comma);
+        print_string(out, "\n{");
+        print_members(out, &classes, &of_class);
+        print_string(out, "}");
     }
-    put(out, "],\n\"by_heap\":[");
+    print_string(out, "],\n\"by_heap\":[");
     comma = "";
-    for (uint32_t number = 0; next_heap(snapshot, &number, &of_heap); comma = ",") {
-        put(out, comma);
-        put(out, "\n{\"heap\":");
-        put_number(out, number - 1);
-        put(out, ",");
-        put_members(out, &heaps, &of_heap);
-        put(out, "}");
+    for (uint32_t number = 0; print_next_heap(snapshot, &number, &of_heap); comma = ",") {
+        print_string(out, comma);
+        print_string(out, "\n{\"heap\":");
+        print_number(out, number - 1);
+        print_string(out, ",");
+        print_members(out, &heaps, &of_heap);
+        print_string(out, "}");
     }
-    put(out, "]}\n");
+    print_string(out, "]}\n");
 }
 
 /* ---- Prometheus ---- */
 
-static void put_metric(struct out *out, const struct family *family, const struct figure *figure)
+static void print_metric(struct out *out, const struct family *family, const struct figure *figure)
 {
-    put(out, "hakmem_");
-    put(out, family->prefix);
-    put(out, figure->name);
+    print_string(out, "hakmem_");
+    print_string(out, family->prefix);
+    print_string(out, figure->name);
     if (figure->type == HAK_STAT_COUNTER)
-        put(out, "_total");
+        print_string(out, "_total");
 }
 
-static void put_metric_head(struct out *out, const struct family *family, const struct figure *figure)
+static void print_metric_head(struct out *out, const struct family *family, const struct figure *figure)
 {
-    put(out, "# HELP ");
-    put_metric(out, family, figure);
-    put(out, " ");
-    put(out, figure->help);
-    put(out, "\n# TYPE ");
-    put_metric(out, family, figure);
-    put(out, figure->type == HAK_STAT_COUNTER ? " counter\n" : " gauge\n");
+    print_string(out, "# HELP ");
+    print_metric(out, family, figure);
+    print_string(out, " ");
+    print_string(out, figure->help);
+    print_string(out, "\n# TYPE ");
+    print_metric(out, family, figure);
+    print_string(out, figure->type == HAK_STAT_COUNTER ? " counter\n" : " gauge\n");
 }
 
 /* One sample; `instance` is the value of the family's label, if the family has one. */
-static void put_sample(struct out *out, const struct family *family, const struct figure *figure, size_t instance,
-                       const void *stats)
+static void print_sample(struct out *out, const struct family *family, const struct figure *figure, size_t instance,
+                         const void *stats)
 {
-    put_metric(out, family, figure);
+    print_metric(out, family, figure);
     if (family->label) {
-        put(out, "{");
-        put(out, family->label);
-        put(out, "=\"");
-        put_number(out, instance);
-        put(out, "\"}");
+        print_string(out, "{");
+        print_string(out, family->label);
+        print_string(out, "=\"");
+        print_number(out, instance);
+        print_string(out, "\"}");
     }
-    put(out, " ");
-    put_number(out, print_value(figure, stats));
-    put(out, "\n");
+    print_string(out, " ");
+    print_number(out, print_value(figure, stats));
+    print_string(out, "\n");
 }
 
 /* The format wants all samples of a metric one after the other. */
@@ -317,20 +317,20 @@ static void print_prometheus(struct snapshot *snapshot)
     struct hakmem_stats_class of_class;
     struct hakmem_stats_heap of_heap;
     for (const struct figure *figure = totals.figures; figure < totals.end; figure++) {
-        put_metric_head(out, &totals, figure);
-        put_sample(out, &totals, figure, 0, &snapshot->total);
+        print_metric_head(out, &totals, figure);
+        print_sample(out, &totals, figure, 0, &snapshot->total);
     }
     for (const struct figure *figure = classes.figures; figure < classes.end; figure++) {
         if (figure->type == HAK_STAT_LABEL)
             continue;
-        put_metric_head(out, &classes, figure);
-        for (unsigned class = 0; next_class(snapshot, &class, &of_class);)
-            put_sample(out, &classes, figure, of_class.block_bytes, &of_class);
+        print_metric_head(out, &classes, figure);
+        for (unsigned class = 0; print_next_class(snapshot, &class, &of_class);)
+            print_sample(out, &classes, figure, of_class.block_bytes, &of_class);
     }
     for (const struct figure *figure = heaps.figures; figure < heaps.end; figure++) {
-        put_metric_head(out, &heaps, figure);
-        for (uint32_t number = 0; next_heap(snapshot, &number, &of_heap);)
-            put_sample(out, &heaps, figure, number - 1, &of_heap);
+        print_metric_head(out, &heaps, figure);
+        for (uint32_t number = 0; print_next_heap(snapshot, &number, &of_heap);)
+            print_sample(out, &heaps, figure, number - 1, &of_heap);
     }
 }
 
