@@ -2,12 +2,12 @@
 /*
  * process.c - the view of another process's structures, which are copied as a debugger would copy them.
  *
- * The process takes no part in it and does not stop.  Its structures are found by root.h, copied with
- * process_vm_readv(2) heap by heap, and added up by the library's own code.  What changes while it is copied is copied
- * again, for SECONDS at most; a process that never rests gives figures of moments close to each other.
+ * The process is not stopped and need not help.  Its structures are found by root.h, copied with process_vm_readv(2)
+ * heap by heap, and added up by the library's own code.  A structure that changes while it is copied is copied again,
+ * for SECONDS at most; a process that never rests gives figures of moments close to each other.
  *
- * The reader is often root, and the process is whoever's.  So nothing that is read there is believed: each number and
- * each list has a bound here, and text from there is printed only where it has been compared or made printable.
+ * The reader is often root, and the process may be anybody's.  So nothing that is read there is trusted: each number
+ * and each list has a bound here, and text from there is printed only after it was compared or made printable.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* process_vm_readv, memmem */
@@ -117,7 +117,7 @@ __attribute__((noreturn)) static void die_of(pid_t pid, int error)
     }
 }
 
-/* The process has ended: for who has watched it until then nothing is wrong. */
+/* Ends the command as the process has ended, which is no error after a first snapshot: see --watch. */
 __attribute__((noreturn)) static void end(const struct process *process)
 {
     if (process->seen)
@@ -138,7 +138,7 @@ __attribute__((noreturn)) static void die_of_damage(const struct process *proces
               (int)process->pid, what);
 }
 
-/* False if the addresses are not there, or no longer. */
+/* Copies memory of the process.  False if the addresses are not mapped there, or no longer. */
 static bool copy(const struct process *process, void *to, const volatile void *at, size_t size)
 {
     struct iovec local = {to, size}, remote = {(void *)(uintptr_t)at, size};
@@ -220,7 +220,7 @@ static bool is_libhakmem(const char *path)
     return name && strncmp(name, "/libhakmem.so", 13) == 0;
 }
 
-/* In the library's data, or the program's, which may be linked with libhakmem.a. */
+/* Looks for the root in the data of the library and of the program, which may be linked with libhakmem.a. */
 static enum found find_root(struct process *process)
 {
     char program[PATH_MAX], *line = NULL;
@@ -244,7 +244,7 @@ static enum found find_root(struct process *process)
     return found;
 }
 
-/* What the other says of its version is anybody's text. */
+/* The process may claim any text as its version, so the text is made printable. */
 __attribute__((noreturn)) static void die_of_another_build(const struct process *process)
 {
     char version[sizeof process->root.version];
@@ -301,7 +301,7 @@ static void copy_counts(struct process *process)
     fclose(statm);
 }
 
-/* All of a thread but what its magazines hold, which only a stale one is asked for. */
+/* Copies a thread without the blocks of its magazines, which matter only if a fork has lost the thread. */
 static bool copy_thread(const struct process *process, struct hak_tcache *to, const struct hak_tcache *at)
 {
     char *tail = (char *)to + SLOTS_END;
@@ -333,7 +333,7 @@ static void forget_threads(struct process *process, struct heap_copy *heap)
 
 enum copied { COPIED, CHANGED, ENDLESS };
 
-/* A heap and its threads.  A list that changes meanwhile may lead back into itself; so may one of a damaged process. */
+/* Copies a heap and its threads.  A list that changes meanwhile, or that is damaged, may be a ring. */
 static enum copied copy_heap(struct process *process, const struct hak_heap *at, struct heap_copy *to)
 {
     struct hak_heap again;
@@ -342,7 +342,7 @@ static enum copied copy_heap(struct process *process, const struct hak_heap *at,
         return CHANGED;
     const struct hak_tcache *thread = to->heap.threads_list, *earlier = NULL;
     while (thread) {
-        /* Brent's way to find a ring: each thread is compared with one that is kept twice as long each time. */
+        /* Brent's algorithm finds a ring: the thread to compare with is replaced at each power of two. */
         if (thread == earlier)
             return ENDLESS;
         if ((to->count & (to->count - 1)) == 0)
@@ -357,7 +357,7 @@ static enum copied copy_heap(struct process *process, const struct hak_heap *at,
                : CHANGED;
 }
 
-/* As long as there are tries and time. */
+/* Copies a heap until nothing changes meanwhile, as long as there are tries and time. */
 static void copy_heap_at_rest(struct process *process, const struct hak_heap *at, struct heap_copy *to)
 {
     enum copied copied = copy_heap(process, at, to);
@@ -387,7 +387,7 @@ static void copy_heaps(struct process *process)
     copy(process, &count, process->root.heap_count, sizeof count);
     if (count > HEAPS_MAX)
         die_of_damage(process, "heaps");
-    /* There are never fewer, but after execve(2). */
+    /* There are never fewer heaps, except after execve(2). */
     if (count > process->view.heaps) {
         process->heaps = stats_need(realloc(process->heaps, count * sizeof *process->heaps));
         memset(process->heaps + process->view.heaps, 0, (count - process->view.heaps) * sizeof *process->heaps);
@@ -481,7 +481,7 @@ struct process *stats_process(pid_t pid)
 bool stats_ended(const struct process *process)
 {
     char link[1];
-    /* One that nobody has waited for yet has lost its program. */
+    /* A zombie still has its folder, but no program any more. */
     return readlinkat(process->folder, "exe", link, sizeof link) < 0 && (errno == ESRCH || errno == ENOENT);
 }
 
@@ -492,7 +492,7 @@ bool stats_usable(pid_t pid)
     bool usable = false;
     process->pid = pid;
     process->folder = open_folder(pid);
-    /* Whether it may be read is asked first, as elsewhere a refusal is the end. */
+    /* Permission is asked for first, as elsewhere the command ends if it is refused. */
     struct iovec local = {&none, 1}, remote = {NULL, 1};
     if (process->folder >= 0 && faccessat(process->folder, "maps", R_OK, 0) == 0 &&
         process_vm_readv(pid, &local, 1, &remote, 1, 0) < 0 && errno == EFAULT)
@@ -503,7 +503,7 @@ bool stats_usable(pid_t pid)
     return usable;
 }
 
-/* Finds the root, again before each look: after execve(2) it would be another program's. */
+/* Finds the root.  Each look does so again, as after execve(2) it would be another program's. */
 static void begin(struct process *process)
 {
     struct hak_root before = process->root;
@@ -519,7 +519,7 @@ static void begin(struct process *process)
     clock_gettime(CLOCK_MONOTONIC, &process->began);
 }
 
-/* Copies all of it until it adds up, if it ever does. */
+/* Copies everything until the figures add up, as long as there are tries and time. */
 struct hak_view *stats_look(struct process *process)
 {
     struct hak_usage usage;

@@ -12,9 +12,9 @@
 
 #include "stats/usage.h"
 
-/* One line on standard error, and the end. */
+/* Ends the command with one line on standard error. */
 __attribute__((noreturn, format(printf, 2, 3))) void stats_die(int status, const char *format, ...);
-/* `memory`, or the end if it is NULL. */
+/* Returns `memory`; ends the command if it is NULL. */
 void *stats_need(void *memory);
 /* Copies a text from outside, as much as there is room for, with ? in the place of what is not printable ASCII. */
 void stats_printable(char *to, size_t room, const char *from);
@@ -24,20 +24,20 @@ void stats_program_name(pid_t pid, char name[32]);
 /* Begins to look at a process. */
 struct process;
 struct process *stats_process(pid_t pid);
-/* Copies and adds up what is there now; ends the command with one line if the process cannot be read, has ended or does
- * not use this libhakmem.  The view is good until the next call. */
+/* Takes a snapshot; ends the command with one line if the process cannot be read, has ended or does not use this build
+ * of libhakmem.  The view is valid until the next call. */
 struct hak_view *stats_look(struct process *process);
 /* Whether the process has ended since stats_process(). */
 bool stats_ended(const struct process *process);
 /* Whether this libhakmem is in the process and its memory may be read. */
 bool stats_usable(pid_t pid);
 
-/* The process of a PID or of a program's name; ends the command with one line if there is none or more than one. */
+/* Finds a process by PID or program name; ends the command with one line if there is none or more than one. */
 pid_t stats_find(const char *which);
 
-/* A snapshot for people, of a program of this name if it has one. */
+/* Prints a snapshot for people; `name` is the program's, or "". */
 void stats_print_text(struct hak_view *view, const char *name);
-/* A line of the figures that matter most, below a line of heads if `heads`. */
+/* Prints a line of the main figures, below a line of heads if `heads`. */
 void stats_print_line(struct hak_view *view, bool heads);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * text.c - a snapshot for people: what matters first, then where the free memory is, then tables by size class and by
- * heap.  No line is longer than 100 columns.  Memory is in MiB; the other formats have all figures in bytes.
+ * heap.  No line is longer than 100 columns.  Memory is in MiB.  Not all figures are shown: the other forms, which the
+ * rows of stats.def make, have all, in bytes.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "process.h"
 
@@ -17,7 +19,7 @@ static size_t minus(size_t a, size_t b)
     return a > b ? a - b : 0;
 }
 
-/* Memory that may be resident and is neither the program's nor the allocator's own. */
+/* Memory that may be resident, and that neither the program nor the allocator's own structures have. */
 static size_t kept(const struct hakmem_stats *total)
 {
     return minus(total->committed_bytes, total->live_bytes + total->own_bytes);
@@ -42,28 +44,48 @@ static void print_summary(const struct hak_view *view, const struct hakmem_stats
     printf("%12.1f MiB  given back to the kernel so far\n", mib(total->purged_bytes));
 }
 
-static void print_part(size_t bytes, size_t blocks, const char *what)
+/* Where memory is: bytes, the number of blocks if these are blocks, and what they are. */
+struct part {
+    size_t bytes, blocks; /* offsets in struct hakmem_stats; NO_BLOCKS for memory that is not blocks */
+    const char *what;
+};
+#define NO_BLOCKS SIZE_MAX
+#define AT(name) offsetof(struct hakmem_stats, name)
+#define BLOCKS(name, what) {AT(name##_bytes), AT(name##_blocks), what}
+#define BYTES(name, what) {AT(name##_bytes), NO_BLOCKS, what}
+
+static const struct part live_parts[] = {
+    BLOCKS(small, "blocks of up to 128 KiB"),
+    BLOCKS(large, "blocks of up to 64 MiB"),
+    BLOCKS(huge, "larger blocks"),
+};
+static const struct part free_parts[] = {
+    BLOCKS(magazine, "blocks in threads' magazines"),
+    BLOCKS(depot, "blocks in heaps' depots"),
+    BLOCKS(outbox, "blocks on their way to their heap"),
+    BLOCKS(free, "blocks in slabs"),
+    BYTES(waste, "ends of slabs that no block fits in"),
+    BYTES(dirty, "units of superslabs that hold memory"),
+    BYTES(cached, "freed blocks above 64 MiB"),
+};
+
+static size_t figure_at(const void *stats, size_t offset)
 {
-    printf("%12.1f MiB  ", mib(bytes));
-    if (blocks)
-        printf("%zu ", blocks);
-    puts(what);
+    size_t value;
+    memcpy(&value, (const char *)stats + offset, sizeof value);
+    return value;
 }
 
-static void print_parts(const struct hakmem_stats *total)
+static void print_parts(const struct hakmem_stats *total, const char *head, const struct part *parts, size_t count)
 {
-    puts("\nlive");
-    print_part(total->small_bytes, total->small_blocks, "blocks of up to 128 KiB");
-    print_part(total->large_bytes, total->large_blocks, "blocks of up to 64 MiB");
-    print_part(total->huge_bytes, total->huge_blocks, "larger blocks");
-    puts("\nfree");
-    print_part(total->magazine_bytes, total->magazine_blocks, "blocks in threads' magazines");
-    print_part(total->depot_bytes, total->depot_blocks, "blocks in heaps' depots");
-    print_part(total->outbox_bytes, total->outbox_blocks, "blocks on their way to their heap");
-    print_part(total->free_bytes, total->free_blocks, "blocks in slabs");
-    print_part(total->waste_bytes, 0, "ends of slabs that no block fits in");
-    print_part(total->dirty_bytes, 0, "units of superslabs that hold memory");
-    print_part(total->cached_bytes, 0, "freed blocks above 64 MiB");
+    printf("\n%s\n", head);
+    for (size_t i = 0; i < count; i++) {
+        size_t blocks = parts[i].blocks == NO_BLOCKS ? 0 : figure_at(total, parts[i].blocks);
+        printf("%12.1f MiB  ", mib(figure_at(total, parts[i].bytes)));
+        if (blocks)
+            printf("%zu ", blocks);
+        puts(parts[i].what);
+    }
 }
 
 static void print_classes(const struct hak_usage *usage)
@@ -102,7 +124,8 @@ void stats_print_text(struct hak_view *view, const char *name)
     hak_usage_collect(view, 0, &usage);
     hak_usage_total(view, &usage, &total);
     print_summary(view, &total, name);
-    print_parts(&total);
+    print_parts(&total, "live", live_parts, sizeof live_parts / sizeof *live_parts);
+    print_parts(&total, "free", free_parts, sizeof free_parts / sizeof *free_parts);
     print_classes(&usage);
     print_heaps(view);
 }
