@@ -12,6 +12,7 @@
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
 #include "pages/thp.h"
+#include "pages/trigger.h"
 
 #define DEPOT_FIRST 64u      /* blocks that a depot has room for at first */
 #define DEPOT_MOST 16384u    /* and at most: the array takes memory, too */
@@ -284,8 +285,7 @@ static void store(struct hak_heap *heap, unsigned class, void *const *blocks, un
 /* After blocks came in. */
 static void note_level(struct hak_heap *heap)
 {
-    if (HAK_UNLIKELY(heap->depot_bytes + heap->slab_bytes > heap->settled))
-        hak_store(&hak_purge_due, 1);
+    hak_trigger_compare(heap->depot_bytes + heap->slab_bytes, heap->purge_threshold);
 }
 
 /* ---- blocks in and out ---- */
@@ -486,7 +486,7 @@ size_t hak_heap_rearm_purge(struct hak_heap *heap, size_t slack)
 {
     hak_lock(&heap->lock);
     size_t level = heap->depot_bytes + heap->slab_bytes;
-    heap->settled = hak_add_sat(level, slack);
+    heap->purge_threshold = hak_add_sat(level, slack);
     hak_unlock(&heap->lock);
     return level;
 }

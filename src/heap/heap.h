@@ -36,7 +36,7 @@ struct hak_heap {
     size_t budgeted;    /* those in the depots that share a budget */
     size_t slab_bytes;  /* all slabs' free blocks' sizes added up */
     size_t units;       /* all slabs' units added up */
-    size_t settled;     /* with more than this many of both, hak_purge_due is set */
+    size_t purge_threshold; /* of depot_bytes + slab_bytes: pages/trigger.h */
     unsigned cursor;    /* the class whose depot is next asked to make room */
     struct hak_depot depots[HAK_CLASS_COUNT];
     struct hak_slab_lists lists[HAK_CLASS_COUNT];
@@ -81,7 +81,7 @@ void hak_heap_decay(struct hak_heap *heap);
 size_t hak_heap_age_slab(struct hak_heap *heap, struct hak_slab *slab, bool now);
 /* The bytes of free blocks in depots and slabs. */
 size_t hak_heap_idle(struct hak_heap *heap);
-/* hak_purge_due is set from `slack` bytes more than are free now; returns those that are. */
+/* Sets the threshold of the purge trigger `slack` bytes above what is free in the heap now; returns what is free. */
 size_t hak_heap_rearm_purge(struct hak_heap *heap, size_t slack);
 #pragma GCC visibility pop
 

@@ -17,6 +17,7 @@
 #include "pages/meta.h"
 #include "os/os.h"
 #include "pages/misuse.h"
+#include "pages/trigger.h"
 #include "knobs/knobs.h"
 
 #define HEAPS_MAX 16384u
@@ -119,7 +120,7 @@ static struct hak_heap *create_heap(void)
     if (!heap)
         return NULL;
     heap->number = number;
-    heap->settled = HAK_PURGE_SLACK;
+    heap->purge_threshold = HAK_PURGE_SLACK;
     heap->lock.rank = HAK_RANK_HEAP;
     heap->abandoned = true; /* until a thread has it; the orphan heap for ever */
     heaps[number] = heap;

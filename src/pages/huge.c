@@ -15,6 +15,7 @@
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
 #include "pages/superslab.h"
+#include "pages/trigger.h"
 
 #define CACHE_ENTRIES 64u
 #define CACHE_FIRST ((size_t)4 << 20) /* what the cache may hold before it has proved its worth */
@@ -28,7 +29,6 @@ struct mapping {
 };
 
 HAK_LOCK_ALONE struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
-_Atomic size_t hak_huge_purge_above = HAK_PURGE_SLACK;
 
 /* Open addressing with linear probing; at most half full. */
 static struct mapping *table;
@@ -347,8 +347,7 @@ static size_t bound(void)
 
 static void note_level(void)
 {
-    if (HAK_UNLIKELY(hak_huge_idle(&counts) > hak_load(&hak_huge_purge_above)))
-        hak_store(&hak_purge_due, 1);
+    hak_trigger_compare(hak_huge_idle(&counts), hak_load(&hak_trigger.mappings));
 }
 
 /* Unmaps one that is kept, the one that has been for the longest; returns its bytes, of memory at least.  Releases the

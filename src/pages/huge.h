@@ -28,8 +28,6 @@ HAK_INLINE size_t hak_huge_idle(const struct hak_huge_counts *counts)
 
 #pragma GCC visibility push(hidden)
 extern struct hak_lock hak_huge_lock;
-/* With more bytes of freed mappings than this, hak_purge_due is set. */
-extern _Atomic size_t hak_huge_purge_above;
 
 /* *zero tells whether the block is known to read as zero.  NULL when memory is out. */
 void *hak_huge_alloc(size_t size, size_t align, bool *zero);

@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "pages/limit.h"
 #include "pages/thp.h"
+#include "pages/trigger.h"
 
 #define REMAP_TRIES 8u
 /* A huge page is broken up for no fewer units than this. */
@@ -23,10 +24,6 @@
 #define RUN_SHARE 32u
 
 HAK_LOCK_ALONE struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
-_Atomic uint32_t hak_purge_due;
-_Atomic size_t hak_super_purge_above = HAK_PURGE_SLACK;
-_Atomic uint32_t hak_purge_in_background;
-_Atomic uint32_t hak_super_excess;
 size_t hak_super_run_max = HAK_RUN_MAX;
 static size_t keep_most = SIZE_MAX; /* what keep_free may be, by what the process may map */
 /* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for
@@ -342,12 +339,9 @@ static bool too_much_is_free(void)
 
 static void note_level(void)
 {
-    if (HAK_UNLIKELY(hak_super_idle(&counts) > hak_load(&hak_super_purge_above)))
-        hak_store(&hak_purge_due, 1);
-    if (HAK_UNLIKELY(too_much_is_free())) {
-        hak_store(&hak_super_excess, 1);
-        hak_store(&hak_purge_due, 1);
-    }
+    hak_trigger_compare(hak_super_idle(&counts), hak_load(&hak_trigger.units));
+    if (HAK_UNLIKELY(too_much_is_free()))
+        hak_trigger_excess();
 }
 
 static void give_units(struct hak_place place, size_t units)

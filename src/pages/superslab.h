@@ -30,15 +30,6 @@ extern struct hak_lock hak_super_lock;
 size_t hak_super_keep(void);
 /* Who lets less be kept than this wants nothing to wait for a pass. */
 #define HAK_KEEP_AT_EASE ((size_t)64 << 20)
-/* Set where memory is freed when more of it is free than purge.c allowed for when it last looked: bytes in free dirty
- * units beyond hak_super_purge_above, say. */
-#define HAK_PURGE_SLACK ((size_t)1 << 20) /* what is allowed for beyond what is free */
-extern _Atomic uint32_t hak_purge_due;
-extern _Atomic size_t hak_super_purge_above;
-/* Set while purge.c has a thread that gives back: what is freed need not be given back where it is. */
-extern _Atomic uint32_t hak_purge_in_background;
-/* Set with hak_purge_due: more is free than keep_free allows, which cannot wait for a pass. */
-extern _Atomic uint32_t hak_super_excess;
 
 /* Bytes that are free and hold memory, but for what stocks hold. */
 HAK_INLINE size_t hak_super_idle(const struct hak_super_counts *counts)

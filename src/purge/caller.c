@@ -46,7 +46,6 @@ static struct {
     uint64_t barred;  /* none before this time */
     unsigned patience;
 } rush;
-_Atomic size_t hak_purge_used_from = SIZE_MAX;
 
 /* ---- rushes ---- */
 
@@ -64,7 +63,7 @@ static void rush_judge(size_t idle, size_t held, uint64_t now)
     size_t again = HAK_MIN(grown + used, rush.given);
     if (!rush.used_at && again >= HAK_LOSS_MIN) {
         rush.used_at = now;
-        hak_store(&hak_purge_used_from, SIZE_MAX);
+        hak_store(&hak_trigger.reuse, SIZE_MAX);
     }
     uint64_t rested = (rush.used_at ? rush.used_at : now) - rush.at;
     if (rested >= hak_knob_value(purge_delay))
@@ -74,7 +73,7 @@ static void rush_judge(size_t idle, size_t held, uint64_t now)
     else
         return;
     rush.given = 0;
-    hak_store(&hak_purge_used_from, SIZE_MAX);
+    hak_store(&hak_trigger.reuse, SIZE_MAX);
 }
 
 static bool rush_allowed(uint64_t now)
@@ -120,7 +119,7 @@ static size_t look(uint64_t now, bool may_rush)
     rush.used = in_use(rush.held, rush.idle);
     settle(rush.used);
     rush.outside = hak_purge_idle_outside();
-    hak_store(&hak_purge_used_from, hak_add_sat(rush.held, HAK_LOSS_MIN));
+    hak_store(&hak_trigger.reuse, hak_add_sat(rush.held, HAK_LOSS_MIN));
     return rush.idle;
 }
 
@@ -150,9 +149,9 @@ void hak_caller_tick(bool frees)
     size_t idle = look(now, frees);
     pass_if_due(now);
     /* What is free may never be more than it is now, so somebody has to see to it. */
-    uint32_t none = 0;
+    uint32_t none = HAK_PURGE_NONE;
     if (idle >= HAK_FEW || pace.fruitless < HAK_FRUITLESS_MAX)
-        atomic_compare_exchange_strong(&hak_purge_due, &none, HAK_PURGE_WATCH);
+        atomic_compare_exchange_strong(&hak_trigger.due, &none, HAK_PURGE_WATCH);
     else
         pace.fruitless = 0;
     hak_store_release(&busy, 0);

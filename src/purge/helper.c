@@ -38,7 +38,7 @@ enum {
     NONE,     /* there is none */
     STARTING, /* a thread is about to make it */
     AWAKE,    /* it makes passes */
-    ASLEEP,   /* it waits for hak_purge_due */
+    ASLEEP,   /* it waits for hak_trigger.due */
     LOOK,     /* it is to look whether it is still wanted */
     REFUSED,  /* there cannot be one, and those that allocate and free make the passes */
 };
@@ -72,9 +72,9 @@ static void sleep_until_due(void)
         uint32_t awake = AWAKE;
         if (!atomic_compare_exchange_strong(&state, &awake, ASLEEP))
             return;
-        /* From here on a free wakes it up; what was freed before is in the level, or hak_purge_due is set. */
+        /* From here on a free wakes it up; what was freed before is in the level, or hak_trigger.due is set. */
         size_t level = hak_purge_rearm(HAK_PURGE_SLACK);
-        bool due = hak_load(&hak_purge_due);
+        bool due = hak_load(&hak_trigger.due);
         if (!due && !one_thread() && !unwanted())
             hak_os_wait_for(&state, ASLEEP, level < HAK_FEW ? 0 : nap);
         if (atomic_exchange(&state, AWAKE) != ASLEEP || due || one_thread() || unwanted() || hak_purge_pass(&round))
@@ -107,7 +107,7 @@ static void *help(void *argument)
         hak_purge_rearm(SIZE_MAX);
     }
     atomic_store(&state, NONE);
-    hak_store(&hak_purge_due, HAK_PURGE_GROWN); /* the next call sees what is free, which may be more than ever again */
+    hak_store(&hak_trigger.due, HAK_PURGE_GROWN); /* the next call sees what is free, which may be more than ever again */
     return NULL;
 }
 
@@ -169,7 +169,7 @@ static void refuse(void)
 {
     uint32_t none = NONE;
     if (atomic_compare_exchange_strong(&state, &none, REFUSED))
-        hak_store(&hak_purge_due, HAK_PURGE_GROWN);
+        hak_store(&hak_trigger.due, HAK_PURGE_GROWN);
 }
 
 static void consider_start(const void *caller)
@@ -194,7 +194,7 @@ static void consider_start(const void *caller)
 void hak_purge_tick(const void *caller)
 {
     uint32_t asleep = ASLEEP;
-    if (HAK_UNLIKELY(hak_load(&hak_super_excess)))
+    if (HAK_UNLIKELY(hak_load(&hak_trigger.excess)))
         hak_purge_excess();
     switch (hak_load(&state)) {
     case NONE:
@@ -209,7 +209,7 @@ void hak_purge_tick(const void *caller)
     default:
         /* Either it is about to look at what is free, or it sleeps by now: then what was just cleared was meant for
          * it. */
-        hak_store(&hak_purge_due, 0);
+        hak_store(&hak_trigger.due, HAK_PURGE_NONE);
         atomic_thread_fence(memory_order_seq_cst);
         if (atomic_compare_exchange_strong(&state, &asleep, AWAKE))
             hak_os_wake(&state, 1);
@@ -230,7 +230,7 @@ void hak_helper_look(void)
     if (atomic_compare_exchange_strong(&state, &asleep, LOOK) || atomic_compare_exchange_strong(&state, &awake, LOOK))
         hak_os_wake(&state, 1);
     else if (atomic_compare_exchange_strong(&state, &refused, NONE))
-        hak_store(&hak_purge_due, HAK_PURGE_GROWN);
+        hak_store(&hak_trigger.due, HAK_PURGE_GROWN);
 }
 
 /* Of the main thread: returns when there is no helper any more, and never will be. */
@@ -247,7 +247,7 @@ static void dismiss_for_good(void)
             break;
         hak_os_nap();
     }
-    hak_store(&hak_purge_due, HAK_PURGE_GROWN);
+    hak_store(&hak_trigger.due, HAK_PURGE_GROWN);
 }
 
 void hak_helper_thread_left(bool is_main)
@@ -265,8 +265,6 @@ void hak_helper_in_process(void)
 {
     hak_store(&pid, hak_os_pid());
     hak_os_note_thread();
-    /* Whoever gives back does it in the course of time; but addresses that are scarce are given up by each free. */
-    hak_store(&hak_purge_in_background, hak_os_address_limit() == SIZE_MAX);
 }
 
 void hak_helper_forked(void)

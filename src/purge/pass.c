@@ -154,21 +154,10 @@ size_t hak_purge_rush(size_t pages_from)
     return given;
 }
 
-static size_t free_units(void)
-{
-    struct hak_super_counts counts = hak_super_count();
-    return hak_super_idle(&counts);
-}
-
-static size_t free_mappings(void)
-{
-    struct hak_huge_counts counts = hak_huge_count();
-    return hak_huge_idle(&counts);
-}
-
 size_t hak_purge_idle_outside(void)
 {
-    return free_units() + free_mappings() + hak_stock_count(hak_stocks).bytes;
+    struct hak_idle idle = hak_trigger_idle();
+    return idle.units + idle.mappings + idle.stocks;
 }
 
 size_t hak_purge_idle(void)
@@ -181,15 +170,8 @@ size_t hak_purge_idle(void)
 
 size_t hak_purge_rearm(size_t slack)
 {
-    size_t units = free_units(), mappings = free_mappings(), in_heaps = 0;
-    uint32_t heaps = hak_heap_count();
-    hak_store(&hak_purge_due, 0);
-    hak_store(&hak_super_purge_above, hak_add_sat(units, slack));
-    hak_store(&hak_huge_purge_above, hak_add_sat(mappings, slack));
-    for (uint32_t number = 1; number <= heaps; number++)
-        in_heaps += hak_heap_rearm_purge(hak_heap_numbered(number), slack);
-    /* What was freed between the count and the store was compared with the level before. */
-    if (free_units() > hak_add_sat(units, slack) || free_mappings() > hak_add_sat(mappings, slack))
-        hak_store(&hak_purge_due, 1);
-    return units + mappings + in_heaps;
+    struct hak_idle idle = hak_trigger_rearm(slack);
+    for (uint32_t number = 1; number <= hak_heap_count(); number++)
+        idle.heaps += hak_heap_rearm_purge(hak_heap_numbered(number), slack);
+    return idle.units + idle.mappings + idle.heaps;
 }

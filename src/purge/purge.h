@@ -20,10 +20,8 @@
 #ifndef HAK_PURGE_H
 #define HAK_PURGE_H
 
-#include "base/tls.h"
 #include "os/lock.h"
-#include "pages/limit.h"
-#include "pages/superslab.h"
+#include "pages/trigger.h"
 
 #pragma GCC visibility push(hidden)
 /* Whoever gives memory back holds it while units are out of their superslabs. */
@@ -41,16 +39,9 @@ size_t hak_purge_pages(void);
 size_t hak_purge_idle(void);
 /* Those of them that are not in slabs and depots. */
 size_t hak_purge_idle_outside(void);
-/* hak_purge_due is one of these, or 0. */
-enum hak_purge_due {
-    HAK_PURGE_GROWN = 1, /* more is free than hak_purge_rearm() allowed for */
-    HAK_PURGE_WATCH,     /* calls are to look at times whether a pass is due */
-};
-/* hak_purge_due will be set when `slack` bytes more are free than now; returns the bytes that are. */
+/* Clears the purge trigger (pages/trigger.h) and sets its thresholds `slack` bytes above what is free; returns that. */
 size_t hak_purge_rearm(size_t slack);
 
-/* caller.c: with as many bytes held, use of what was given back has begun. */
-extern _Atomic size_t hak_purge_used_from;
 /* Called without a lock, when hak_purge_due_free() says so, by a function of the family that frees; `caller` is where
  * it returns to. */
 HAK_COLD void hak_purge_tick(const void *caller);
@@ -59,7 +50,7 @@ HAK_COLD void hak_purge_tick_alloc(void);
 /* Gives back what is more than keep_free allows, where that cannot wait for a pass. */
 void hak_purge_excess(void);
 
-/* caller.c: a call that found hak_purge_due set where there is no helper. */
+/* caller.c: a call that found the trigger due where there is no helper. */
 void hak_caller_tick(bool frees);
 /* In the child of a fork. */
 void hak_caller_forked(void);
@@ -74,23 +65,5 @@ void hak_helper_in_process(void);
 /* In the child of a fork: there is no helper. */
 void hak_helper_forked(void);
 #pragma GCC visibility pop
-
-/* Whether it is this call's turn to look while calls watch: one of 256 of a thread, as asking for the time is a system
- * call, and each when use of what was given back has begun. */
-HAK_INLINE bool hak_purge_turn(void)
-{
-    return hak_tls.ticks++ == 0 || hak_load(&hak_limit_held) >= hak_load(&hak_purge_used_from);
-}
-
-HAK_INLINE bool hak_purge_due_free(void)
-{
-    uint32_t due = hak_load(&hak_purge_due);
-    return HAK_UNLIKELY(due != 0) && (due == HAK_PURGE_GROWN || HAK_UNLIKELY(hak_purge_turn()));
-}
-
-HAK_INLINE bool hak_purge_due_alloc(void)
-{
-    return HAK_UNLIKELY(hak_load(&hak_purge_due) != 0) && HAK_UNLIKELY(hak_purge_turn());
-}
 
 #endif

@@ -88,7 +88,7 @@ void hak_purge_excess(void)
     size_t keep = hak_super_keep();
     if (!hak_lock_try(&hak_purge_lock))
         return;
-    hak_store(&hak_super_excess, 0);
+    hak_store(&hak_trigger.excess, 0);
     hak_super_purge(keep - keep / 4);
     hak_unlock(&hak_purge_lock);
 }
