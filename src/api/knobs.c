@@ -13,6 +13,7 @@
 #include "pages/limit.h"
 #include "heap/registry.h"
 #include "purge/purge.h"
+#include "purge/trim.h"
 #include "base/text.h"
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
@@ -30,15 +31,12 @@ static void apply_depot_budget(void)
 
 static void apply_huge_cache(void)
 {
-    hak_huge_purge(hak_knob_value(huge_cache));
+    hak_trim_to(SIZE_MAX, hak_knob_value(huge_cache));
 }
 
 static void apply_keep_free(void)
 {
-    for (unsigned i = 0; i < HAK_STOCKS; i++)
-        hak_stock_decay(&hak_stocks[i], true);
-    hak_super_purge(hak_super_keep());
-    hak_huge_purge(hak_super_keep());
+    hak_trim_to(hak_super_keep(), hak_super_keep());
 }
 
 static void apply_purge_when(void)
