@@ -22,44 +22,45 @@
 
 /* ---- the effect of a new value, beyond that it is read from now on ---- */
 
-static void apply_depot_budget(void)
+static void tune_apply_depot_budget(void)
 {
     for (uint32_t number = 1; number <= hak_heap_count(); number++)
         hak_heap_drain(hak_heap_numbered(number));
     hak_misuse_report();
 }
 
-static void apply_huge_cache(void)
+static void tune_apply_huge_cache(void)
 {
     hak_trim_to(SIZE_MAX, hak_knob_value(huge_cache));
 }
 
-static void apply_keep_free(void)
+static void tune_apply_keep_free(void)
 {
     hak_trim_to(hak_super_keep(), hak_super_keep());
 }
 
-static void apply_purge_when(void)
-{
-    hak_helper_look();
-}
-
-static void (*const apply[])(void) = {
-#define HAK_KNOB(name, type, when, least, most, initial, words, apply_, meaning) apply_,
-#include "knobs/knobs.def"
+/* By knob; NULL: a new value is felt where it is read. */
+static void (*const tune_apply[HAK_KNOBS])(void) = {
+    [HAK_KNOB_depot_budget] = tune_apply_depot_budget,
+    [HAK_KNOB_keep_free] = tune_apply_keep_free,
+    [HAK_KNOB_huge_cache] = tune_apply_huge_cache,
+    [HAK_KNOB_purge_delay] = hak_helper_look,
+    [HAK_KNOB_purge_thread] = hak_helper_look,
+    [HAK_KNOB_limit_soft] = hak_limit_apply,
+    [HAK_KNOB_limit_hard] = hak_limit_apply,
 };
 
 /* ---- get and set ---- */
 
-static uint64_t value_of(const struct hakmem_knob *knob)
+static uint64_t tune_value(const struct hakmem_knob *knob)
 {
     return HAK_MINIMAL ? knob->initial : hak_load(&hak_knobs[hak_knob_number(knob)]);
 }
 
-static enum hakmem_tune_status set(const struct hakmem_knob *knob, uint64_t value)
+static enum hakmem_tune_status tune_set(const struct hakmem_knob *knob, uint64_t value)
 {
     enum hak_knob number = hak_knob_number(knob);
-    if (value == value_of(knob))
+    if (value == tune_value(knob))
         return HAKMEM_TUNE_OK;
     enum hakmem_tune_status status = hak_knob_supported(knob, value);
     if (status != HAKMEM_TUNE_OK)
@@ -67,8 +68,8 @@ static enum hakmem_tune_status set(const struct hakmem_knob *knob, uint64_t valu
     if (knob->when == HAKMEM_KNOB_AT_START)
         return HAKMEM_TUNE_TOO_LATE;
     hak_store(&hak_knobs[number], value);
-    if (apply[number] && hak_ready())
-        apply[number]();
+    if (tune_apply[number] && hak_ready())
+        tune_apply[number]();
     return HAKMEM_TUNE_OK;
 }
 
@@ -78,7 +79,7 @@ enum hakmem_tune_status hakmem_tune_get(const char *name, uint64_t *value)
     if (!knob)
         return HAKMEM_TUNE_UNKNOWN;
     hak_start(); /* what the environment says holds by now */
-    *value = value_of(knob);
+    *value = tune_value(knob);
     return HAKMEM_TUNE_OK;
 }
 
@@ -90,13 +91,13 @@ enum hakmem_tune_status hakmem_tune_set(const char *name, uint64_t value)
     if (!hak_knob_in_range(knob, value))
         return HAKMEM_TUNE_OUT_OF_RANGE;
     hak_start();
-    return set(knob, value);
+    return tune_set(knob, value);
 }
 
 enum hakmem_tune_status hakmem_tune_parse(const char *settings, hakmem_tune_complaint *complain, void *data)
 {
     hak_start();
-    return hak_knobs_parse(settings, set, complain, data);
+    return hak_knobs_parse(settings, tune_set, complain, data);
 }
 
 enum hakmem_tune_status hakmem_tune_check(const char *settings, hakmem_tune_complaint *complain, void *data)
@@ -112,9 +113,9 @@ enum hakmem_tune_status hakmem_tune_check(const char *settings, hakmem_tune_comp
 #define M_ARENA_MAX (-8)
 #endif
 
-static int set_to(enum hak_knob number, uint64_t value)
+static int tune_set_numbered(enum hak_knob number, uint64_t value)
 {
-    return set(hak_knob_numbered(number), value) == HAKMEM_TUNE_OK;
+    return tune_set(hak_knob_numbered(number), value) == HAKMEM_TUNE_OK;
 }
 
 /* Advice on how glibc's malloc is to go about it succeeds and changes nothing here; what is refused is what glibc
@@ -124,7 +125,8 @@ int hak_mallopt(int parameter, int value)
     hak_start();
     switch (parameter) {
     case M_TRIM_THRESHOLD:
-        return set_to(HAK_KNOB_keep_free, value < 0 ? hak_knob_numbered(HAK_KNOB_keep_free)->most : (uint64_t)value);
+        return tune_set_numbered(HAK_KNOB_keep_free,
+                                 value < 0 ? hak_knob_numbered(HAK_KNOB_keep_free)->most : (uint64_t)value);
     case M_MXFAST:
         return value >= 0 && value <= (int)(80 * sizeof(size_t) / 4);
     case M_MMAP_THRESHOLD:
@@ -153,7 +155,7 @@ enum hakmem_tune_status hakmem_tune_knob(size_t number, struct hakmem_knob *knob
         return HAKMEM_TUNE_UNKNOWN;
     hak_start();
     struct hakmem_knob result = *found;
-    result.value = value_of(found);
+    result.value = tune_value(found);
     hak_copy_out(knob, size, &result, sizeof result);
     return HAKMEM_TUNE_OK;
 }

@@ -12,22 +12,12 @@
 #include "base/text.h"
 
 _Atomic uint64_t hak_knobs[HAK_KNOBS] = {
-#define HAK_KNOB(name, type, when, least, most, initial, ...) (initial),
+#define HAK_KNOB(name, initial, ...) [HAK_KNOB_##name] = (initial),
 #include "knobs/knobs.def"
 };
 
 static const struct hakmem_knob knobs[] = {
-#define HAK_KNOB(name_, type_, when_, least_, most_, initial_, words_, apply_, meaning_) \
-    { \
-        .name = #name_, \
-        .meaning = (meaning_), \
-        .words = (words_), \
-        .type = HAKMEM_KNOB_##type_, \
-        .when = HAKMEM_KNOB_##when_, \
-        .least = (least_), \
-        .most = (most_), \
-        .initial = (initial_), \
-    },
+#define HAK_KNOB(name_, initial_, ...) [HAK_KNOB_##name_] = {.name = #name_, .initial = (initial_), __VA_ARGS__},
 #include "knobs/knobs.def"
 };
 

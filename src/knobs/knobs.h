@@ -23,7 +23,7 @@ enum hak_knob {
 };
 
 enum hak_default {
-#define HAK_KNOB(name, type, when, least, most, initial, ...) HAK_DEFAULT_##name = (initial),
+#define HAK_KNOB(name, initial, ...) HAK_DEFAULT_##name = (initial),
 #include "knobs/knobs.def"
 };
 
