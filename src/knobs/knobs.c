@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * knobs.c - the table of knobs at run time and the grammar "name=value,name=value".  Owns the knobs' values, which
- * are atomic and need no lock.  Calls os.h, libc_malloc.h and misuse.h's text.
+ * are atomic and need no lock.  Calls os.h, libc_malloc.h and text.h.
  */
 #include "knobs/knobs.h"
 
@@ -56,27 +56,27 @@ static struct piece piece_of(const char *string)
     return (struct piece){string, strlen(string)};
 }
 
-static bool is(struct piece piece, const char *string)
+static bool piece_is(struct piece piece, const char *string)
 {
     return strlen(string) == piece.length && memcmp(piece.at, string, piece.length) == 0;
 }
 
-static bool is_space(char c)
+static bool piece_is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\n';
 }
 
-static struct piece stripped(struct piece piece)
+static struct piece piece_stripped(struct piece piece)
 {
-    while (piece.length && is_space(piece.at[0]))
+    while (piece.length && piece_is_space(piece.at[0]))
         piece.at++, piece.length--;
-    while (piece.length && is_space(piece.at[piece.length - 1]))
+    while (piece.length && piece_is_space(piece.at[piece.length - 1]))
         piece.length--;
     return piece;
 }
 
-/* Cuts off what is in front of the first `mark`, or everything; false if nothing was left. */
-static bool cut(struct piece *rest, char mark, struct piece *piece)
+/* Moves the text in front of the first `mark`, or all of it, from *rest to *piece.  False behind the last piece. */
+static bool piece_cut(struct piece *rest, char mark, struct piece *piece)
 {
     if (!rest->at)
         return false;
@@ -86,8 +86,8 @@ static bool cut(struct piece *rest, char mark, struct piece *piece)
     return true;
 }
 
-/* What somebody wrote, on one line and of bounded length. */
-static void text_quoted(struct hak_text *text, struct piece piece)
+/* Appends what the user wrote in quotes: printable, on one line and of bounded length. */
+static void piece_quote(struct hak_text *text, struct piece piece)
 {
     char c[2] = {0};
     hak_text_string(text, "'");
@@ -98,7 +98,7 @@ static void text_quoted(struct hak_text *text, struct piece piece)
     hak_text_string(text, piece.length > 40 ? "...'" : "'");
 }
 
-static void text_piece(struct hak_text *text, struct piece piece)
+static void piece_append(struct hak_text *text, struct piece piece)
 {
     for (size_t i = 0; i < piece.length && text->at < text->end; i++)
         *text->at++ = piece.at[i];
@@ -108,8 +108,8 @@ static void text_piece(struct hak_text *text, struct piece piece)
 
 #define NAME_MAX_LENGTH 31u
 
-/* How many characters have to be inserted, removed or replaced to get from one to the other (Levenshtein). */
-static unsigned distance(struct piece a, struct piece b)
+/* Characters to insert, remove or replace to get from one name to the other (Levenshtein's distance). */
+static unsigned nearest_distance(struct piece a, struct piece b)
 {
     unsigned row[NAME_MAX_LENGTH + 1];
     b.length = HAK_MIN(b.length, NAME_MAX_LENGTH);
@@ -132,11 +132,11 @@ struct nearest {
     unsigned distance;
 };
 
-/* The beginning of a name is as near as one wrong character. */
-static void consider(struct nearest *nearest, struct piece candidate)
+/* A name of which only the beginning was written is as near as one with a wrong character. */
+static void nearest_consider(struct nearest *nearest, struct piece candidate)
 {
     struct piece asked = nearest->asked;
-    unsigned d = distance(asked, candidate);
+    unsigned d = nearest_distance(asked, candidate);
     if (asked.length && asked.length <= candidate.length && memcmp(asked.at, candidate.at, asked.length) == 0)
         d = HAK_MIN(d, 1);
     if (!nearest->best.at || d < nearest->distance) {
@@ -149,8 +149,8 @@ static struct piece nearest_name(struct piece asked)
 {
     struct nearest nearest = {.asked = asked};
     for (size_t i = 0; i < KNOBS; i++)
-        consider(&nearest, piece_of(knobs[i].name));
-    consider(&nearest, piece_of("preset"));
+        nearest_consider(&nearest, piece_of(knobs[i].name));
+    nearest_consider(&nearest, piece_of("preset"));
     return nearest.best;
 }
 
@@ -158,7 +158,7 @@ static struct piece nearest_preset(struct piece asked)
 {
     struct nearest nearest = {.asked = asked};
     for (size_t i = 0; i < PRESETS; i++)
-        consider(&nearest, piece_of(presets[i].name));
+        nearest_consider(&nearest, piece_of(presets[i].name));
     return nearest.best;
 }
 
@@ -166,8 +166,8 @@ static struct piece nearest_word(struct piece asked, const char *words)
 {
     struct nearest nearest = {.asked = asked};
     struct piece rest = piece_of(words), word;
-    while (cut(&rest, '|', &word))
-        consider(&nearest, word);
+    while (piece_cut(&rest, '|', &word))
+        nearest_consider(&nearest, word);
     return nearest.best;
 }
 
@@ -178,7 +178,7 @@ struct suffix {
     uint64_t factor;
 };
 
-/* The largest first. */
+/* In each list the largest factor is first, as hak_knob_text() takes the first that divides the value. */
 static const struct suffix size_suffixes[] = {
     {"t", UINT64_C(1) << 40}, {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20},
     {"k", UINT64_C(1) << 10}, {"", 1},                  {0},
@@ -190,7 +190,7 @@ static const struct suffix limit_suffixes[] = {
 static const struct suffix time_suffixes[] = {{"s", 1000}, {"ms", 1}, {"", 1}, {0}};
 static const struct suffix no_suffixes[] = {{"", 1}, {0}};
 
-static const struct suffix *suffixes_of(const struct hakmem_knob *knob)
+static const struct suffix *knob_suffixes(const struct hakmem_knob *knob)
 {
     switch (knob->type) {
     case HAKMEM_KNOB_SIZE:
@@ -204,22 +204,22 @@ static const struct suffix *suffixes_of(const struct hakmem_knob *knob)
     }
 }
 
-static bool word_value(const char *words, struct piece asked, uint64_t *value)
+static bool knob_word_value(const char *words, struct piece asked, uint64_t *value)
 {
     struct piece rest = piece_of(words), word;
-    for (*value = 0; cut(&rest, '|', &word); ++*value)
+    for (*value = 0; piece_cut(&rest, '|', &word); ++*value)
         if (word.length == asked.length && memcmp(word.at, asked.at, word.length) == 0)
             return true;
     return false;
 }
 
-static bool bool_value(struct piece asked, uint64_t *value)
+static bool knob_bool_value(struct piece asked, uint64_t *value)
 {
-    return word_value("no|yes", asked, value) || word_value("0|1", asked, value) ||
-           word_value("off|on", asked, value) || word_value("false|true", asked, value);
+    return knob_word_value("no|yes", asked, value) || knob_word_value("0|1", asked, value) ||
+           knob_word_value("off|on", asked, value) || knob_word_value("false|true", asked, value);
 }
 
-/* Digits and a suffix, of either case.  What does not fit into 64 bits is out of any range. */
+/* Digits and a suffix, in upper or lower case.  A number of more than 64 bits is out of any range. */
 static enum hakmem_tune_status number_value(const struct suffix *suffix, struct piece asked, uint64_t *value)
 {
     const char *at = asked.at, *end = asked.at + asked.length;
@@ -245,29 +245,29 @@ bool hak_knob_in_range(const struct hakmem_knob *knob, uint64_t value)
     return value >= knob->least && value <= knob->most;
 }
 
-static bool is_share(struct piece value)
+static bool knob_is_share(struct piece value)
 {
     return value.length && value.at[value.length - 1] == '%';
 }
 
-/* A share is written with %, and with % nothing else is. */
-static bool share_fits(const struct hakmem_knob *knob, struct piece asked, uint64_t value)
+/* A LIMIT from 1 to HAK_LIMIT_SHARE_MAX is written with %, any other without. */
+static bool knob_share_fits(const struct hakmem_knob *knob, struct piece asked, uint64_t value)
 {
     if (knob->type != HAKMEM_KNOB_LIMIT)
         return true;
-    return is_share(asked) == (value >= 1 && value <= HAK_LIMIT_SHARE_MAX);
+    return knob_is_share(asked) == (value >= 1 && value <= HAK_LIMIT_SHARE_MAX);
 }
 
-static enum hakmem_tune_status parse_value(const struct hakmem_knob *knob, struct piece asked, uint64_t *value)
+static enum hakmem_tune_status knob_parse_value(const struct hakmem_knob *knob, struct piece asked, uint64_t *value)
 {
     enum hakmem_tune_status status = HAKMEM_TUNE_OK;
     if (knob->type == HAKMEM_KNOB_BOOL)
-        status = bool_value(asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
+        status = knob_bool_value(asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
     else if (knob->words)
-        status = word_value(knob->words, asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
+        status = knob_word_value(knob->words, asked, value) ? HAKMEM_TUNE_OK : HAKMEM_TUNE_BAD_VALUE;
     else
-        status = number_value(suffixes_of(knob), asked, value);
-    if (status == HAKMEM_TUNE_OK && !(share_fits(knob, asked, *value) && hak_knob_in_range(knob, *value)))
+        status = number_value(knob_suffixes(knob), asked, value);
+    if (status == HAKMEM_TUNE_OK && !(knob_share_fits(knob, asked, *value) && hak_knob_in_range(knob, *value)))
         status = HAKMEM_TUNE_OUT_OF_RANGE;
     return status;
 }
@@ -276,12 +276,12 @@ void hak_knob_text(struct hak_text *text, const struct hakmem_knob *knob, uint64
 {
     if (knob->words) {
         struct piece rest = piece_of(knob->words), word;
-        while (cut(&rest, '|', &word) && value--)
+        while (piece_cut(&rest, '|', &word) && value--)
             ;
-        text_piece(text, word);
+        piece_append(text, word);
         return;
     }
-    const struct suffix *suffix = suffixes_of(knob);
+    const struct suffix *suffix = knob_suffixes(knob);
     while (suffix->factor > 1 && (value == 0 || value % suffix->factor))
         suffix++;
     if (suffix->text[0] == '%' && (value == 0 || value > HAK_LIMIT_SHARE_MAX))
@@ -290,25 +290,26 @@ void hak_knob_text(struct hak_text *text, const struct hakmem_knob *knob, uint64
     hak_text_string(text, suffix->text);
 }
 
-/* ---- what is wrong ---- */
+/* ---- reports of wrong settings ---- */
 
-#define MESSAGE 256
+#define MESSAGE 256 /* bytes of the longest report */
 
+/* The state of one hak_knobs_parse(), whose parameters the first four members are. */
 struct parse {
     const char *string;
     hak_accept *accept;
     hakmem_tune_complaint *complain;
     void *data;
-    enum hakmem_tune_status first;
+    enum hakmem_tune_status first; /* of the settings that are wrong, the first one's status */
 };
 
-/* The nearest valid value, and which there are. */
-static void text_valid(struct hak_text *text, const struct hakmem_knob *knob, struct piece value, uint64_t number,
-                       enum hakmem_tune_status status)
+/* Appends the nearest valid value, or the range. */
+static void knob_text_valid(struct hak_text *text, const struct hakmem_knob *knob, struct piece value, uint64_t number,
+                            enum hakmem_tune_status status)
 {
     if (knob->words) {
         hak_text_string(text, "; nearest is ");
-        text_piece(text, nearest_word(value, knob->words));
+        piece_append(text, nearest_word(value, knob->words));
         return;
     }
     if (knob->type == HAKMEM_KNOB_LIMIT && status == HAKMEM_TUNE_OUT_OF_RANGE) {
@@ -329,8 +330,8 @@ static void text_valid(struct hak_text *text, const struct hakmem_knob *knob, st
     hak_knob_text(text, knob, knob->most);
 }
 
-static void complain(struct parse *parse, enum hakmem_tune_status status, struct piece fault, const char *line,
-                     struct piece nearest)
+static void parse_report(struct parse *parse, enum hakmem_tune_status status, struct piece fault, const char *line,
+                         struct piece nearest)
 {
     if (parse->first == HAKMEM_TUNE_OK)
         parse->first = status;
@@ -349,62 +350,57 @@ static void complain(struct parse *parse, enum hakmem_tune_status status, struct
 }
 
 /* `what` is "knob" or "preset". */
-static void complain_unknown(struct parse *parse, enum hakmem_tune_status status, const char *what, struct piece name,
-                             struct piece nearest)
+static void parse_report_unknown(struct parse *parse, enum hakmem_tune_status status, const char *what,
+                                 struct piece name, struct piece nearest)
 {
     char line[MESSAGE] = {0};
     struct hak_text text = {line, line + sizeof line - 1};
     hak_text_string(&text, "unknown ");
     hak_text_string(&text, what);
     hak_text_string(&text, " ");
-    text_quoted(&text, name);
+    piece_quote(&text, name);
     hak_text_string(&text, "; nearest is ");
-    text_piece(&text, nearest);
-    complain(parse, status, name, line, nearest);
+    piece_append(&text, nearest);
+    parse_report(parse, status, name, line, nearest);
 }
 
-static void complain_syntax(struct parse *parse, struct piece item)
+static void parse_report_syntax(struct parse *parse, struct piece item)
 {
     char line[MESSAGE] = {0};
     struct hak_text text = {line, line + sizeof line - 1};
     struct piece nearest = nearest_name(item);
-    text_quoted(&text, item);
+    piece_quote(&text, item);
     hak_text_string(&text, " has no '='; nearest is ");
-    text_piece(&text, nearest);
+    piece_append(&text, nearest);
     hak_text_string(&text, "=VALUE");
-    complain(parse, HAKMEM_TUNE_SYNTAX, item, line, nearest);
+    parse_report(parse, HAKMEM_TUNE_SYNTAX, item, line, nearest);
 }
 
-/* As what is said of what was quoted. */
-static void text_status(struct hak_text *text, enum hakmem_tune_status status)
-{
-    hak_text_string(text, status == HAKMEM_TUNE_BAD_VALUE ? " is " : " ");
-    hak_text_string(text, hakmem_tune_strerror(status));
-}
-
-/* A preset that is right, and of which something cannot be had. */
-static void complain_refused(struct parse *parse, enum hakmem_tune_status status, struct piece name)
+/* A preset exists, but one of its settings was not accepted. */
+static void parse_report_refused(struct parse *parse, enum hakmem_tune_status status, struct piece name)
 {
     char line[MESSAGE] = {0};
     struct hak_text text = {line, line + sizeof line - 1};
     hak_text_string(&text, "preset: ");
-    text_quoted(&text, name);
-    text_status(&text, status);
-    complain(parse, status, name, line, (struct piece){0});
+    piece_quote(&text, name);
+    hak_text_string(&text, " ");
+    hak_text_string(&text, hakmem_tune_strerror(status));
+    parse_report(parse, status, name, line, (struct piece){0});
 }
 
-static void complain_value(struct parse *parse, const struct hakmem_knob *knob, struct piece value, uint64_t number,
-                           enum hakmem_tune_status status)
+static void parse_report_value(struct parse *parse, const struct hakmem_knob *knob, struct piece value, uint64_t number,
+                               enum hakmem_tune_status status)
 {
     char line[MESSAGE] = {0};
     struct hak_text text = {line, line + sizeof line - 1};
     hak_text_string(&text, knob->name);
     hak_text_string(&text, ": ");
-    text_quoted(&text, value);
-    text_status(&text, status);
+    piece_quote(&text, value);
+    hak_text_string(&text, " ");
+    hak_text_string(&text, hakmem_tune_strerror(status));
     if (status == HAKMEM_TUNE_BAD_VALUE || status == HAKMEM_TUNE_OUT_OF_RANGE)
-        text_valid(&text, knob, value, number, status);
-    complain(parse, status, value, line,
+        knob_text_valid(&text, knob, value, number, status);
+    parse_report(parse, status, value, line,
              status == HAKMEM_TUNE_BAD_VALUE && knob->words ? nearest_word(value, knob->words) : (struct piece){0});
 }
 
@@ -412,13 +408,13 @@ const char *hakmem_tune_strerror(enum hakmem_tune_status status)
 {
     switch (status) {
     case HAKMEM_TUNE_OK:
-        return "is right";
+        return "is valid";
     case HAKMEM_TUNE_SYNTAX:
         return "has no '='";
     case HAKMEM_TUNE_UNKNOWN:
-        return "unknown knob";
+        return "is an unknown knob";
     case HAKMEM_TUNE_BAD_VALUE:
-        return "not a valid value";
+        return "is not a valid value";
     case HAKMEM_TUNE_OUT_OF_RANGE:
         return "is out of range";
     case HAKMEM_TUNE_TOO_LATE:
@@ -426,7 +422,7 @@ const char *hakmem_tune_strerror(enum hakmem_tune_status status)
     case HAKMEM_TUNE_UNSUPPORTED:
         return "is not supported by this build on this system";
     }
-    return "is no status";
+    return "is an unknown status";
 }
 
 /* ---- the grammar ---- */
@@ -441,53 +437,53 @@ const struct hakmem_knob *hak_knob_named(const char *name)
 
 static void parse_items(struct parse *parse, struct piece all);
 
-/* A preset's settings are right, but may not be accepted: then the preset is what is complained of. */
+/* The settings of a preset are valid.  If one of them is not accepted, the report names the preset. */
 static void parse_preset(struct parse *parse, struct piece name)
 {
     for (size_t i = 0; i < PRESETS; i++)
-        if (is(name, presets[i].name)) {
+        if (piece_is(name, presets[i].name)) {
             struct parse inner = {.string = presets[i].settings, .accept = parse->accept};
             parse_items(&inner, piece_of(presets[i].settings));
             if (inner.first != HAKMEM_TUNE_OK)
-                complain_refused(parse, inner.first, name);
+                parse_report_refused(parse, inner.first, name);
             return;
         }
-    complain_unknown(parse, HAKMEM_TUNE_BAD_VALUE, "preset", name, nearest_preset(name));
+    parse_report_unknown(parse, HAKMEM_TUNE_BAD_VALUE, "preset", name, nearest_preset(name));
 }
 
 static void parse_item(struct parse *parse, struct piece item)
 {
     struct piece name, value = {item.at + item.length, 0};
     if (!memchr(item.at, '=', item.length)) {
-        complain_syntax(parse, item);
+        parse_report_syntax(parse, item);
         return;
     }
     struct piece rest = item;
-    cut(&rest, '=', &name);
-    name = stripped(name);
-    value = stripped(rest);
-    if (is(name, "preset")) {
+    piece_cut(&rest, '=', &name);
+    name = piece_stripped(name);
+    value = piece_stripped(rest);
+    if (piece_is(name, "preset")) {
         parse_preset(parse, value);
         return;
     }
     for (size_t i = 0; i < KNOBS; i++)
-        if (is(name, knobs[i].name)) {
+        if (piece_is(name, knobs[i].name)) {
             uint64_t number = 0;
-            enum hakmem_tune_status status = parse_value(&knobs[i], value, &number);
+            enum hakmem_tune_status status = knob_parse_value(&knobs[i], value, &number);
             if (status == HAKMEM_TUNE_OK)
                 status = parse->accept(&knobs[i], number);
             if (status != HAKMEM_TUNE_OK)
-                complain_value(parse, &knobs[i], value, number, status);
+                parse_report_value(parse, &knobs[i], value, number, status);
             return;
         }
-    complain_unknown(parse, HAKMEM_TUNE_UNKNOWN, "knob", name, nearest_name(name));
+    parse_report_unknown(parse, HAKMEM_TUNE_UNKNOWN, "knob", name, nearest_name(name));
 }
 
 static void parse_items(struct parse *parse, struct piece all)
 {
     struct piece item;
-    while (cut(&all, ',', &item)) {
-        item = stripped(item);
+    while (piece_cut(&all, ',', &item)) {
+        item = piece_stripped(item);
         if (item.length)
             parse_item(parse, item);
     }
@@ -505,7 +501,7 @@ enum hakmem_tune_status hak_knobs_parse(const char *string, hak_accept *accept, 
 
 #define VARIABLE "HAKMEM_TUNE"
 
-static void complain_to_user(const struct hakmem_tune_problem *problem, void *data)
+static void knobs_report(const struct hakmem_tune_problem *problem, void *data)
 {
     char line[MESSAGE + 32];
     struct hak_text text = {line, line + sizeof line - 1};
@@ -516,7 +512,7 @@ static void complain_to_user(const struct hakmem_tune_problem *problem, void *da
     hak_os_write_stderr(line, (size_t)(text.at - line));
 }
 
-static enum hakmem_tune_status set_at_start(const struct hakmem_knob *knob, uint64_t value)
+static enum hakmem_tune_status knobs_set_at_start(const struct hakmem_knob *knob, uint64_t value)
 {
     enum hakmem_tune_status status = hak_knob_supported(knob, value);
     if (status == HAKMEM_TUNE_OK)
@@ -547,7 +543,7 @@ void hak_knobs_read(char **environment)
         if (hak_os_privileged())
             hak_os_write_stderr(ignored, sizeof ignored - 1);
         else
-            hak_knobs_parse(*environment + sizeof VARIABLE, set_at_start, complain_to_user, NULL);
+            hak_knobs_parse(*environment + sizeof VARIABLE, knobs_set_at_start, knobs_report, NULL);
         return;
     }
 }
