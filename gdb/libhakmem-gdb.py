@@ -15,16 +15,11 @@ is counted twice or not at all.
 import gdb
 import gdb.printing
 
-UNIT_SHIFT = 16  # HAK_UNIT_SHIFT in base.h
-CLASS_LARGE = 0x7E  # in window.h, like these
-MOST = 1 << 20  # on one list, or in one array, that the process tells the length of
-ENTRY_NONE, ENTRY_LARGE = 0, CLASS_LARGE * 32
-LARGE_NONE, LARGE_LIVE = 0, 1
-LARGE_UNITS = 1024  # of the longest large block
+MOST = 1 << 20  # elements of one list, or of one array, whose length the process tells
 
 
 class Library:
-    """The library's variables in the process that is looked at, as attributes."""
+    """The library's variables and enum constants in the process that is looked at, as attributes."""
 
     def __init__(self):
         for objfile in gdb.objfiles():
@@ -34,7 +29,12 @@ class Library:
         raise gdb.GdbError("libhakmem is not loaded, or its debugging information is not installed")
 
     def __getattr__(self, name):
-        return self._known(self._objfile.lookup_global_symbol(name), name).value()
+        found = self._objfile.lookup_global_symbol(name) or self._objfile.lookup_static_symbol(name)
+        return self._known(found, name).value()
+
+    def constant(self, name):
+        """An enum constant, as a number."""
+        return int(getattr(self, name))
 
     def static(self, neighbour, name):
         """A static variable of the file that defines the function `neighbour`."""
@@ -85,11 +85,12 @@ def slab_in_words(slab):
         return "a unit without a slab"
     if int(slab["back"]):
         return f"unit {int(slab['back'])} of the slab or span before it"
-    if int(slab["class"]) == CLASS_LARGE:
-        if int(slab["state"]) == LARGE_NONE:
+    library = Library()
+    if int(slab["class"]) == library.constant("HAK_CLASS_LARGE"):
+        if int(slab["state"]) == library.constant("HAK_LARGE_NONE"):
             return "a unit without a slab"
         return f"span of {many(int(slab['length']), 'unit')} at {int(slab['base']):#x}"
-    size = int(Library().hak_classes[int(slab["class"])]["size"])
+    size = int(library.hak_classes[int(slab["class"])]["size"])
     return (
         f"slab of heap {int(slab['owner'])} at {int(slab['base']):#x}: "
         f"{int(slab['free'])} of {int(slab['capacity'])} blocks of {size} bytes free"
@@ -99,7 +100,7 @@ def slab_in_words(slab):
 def super_in_words(superslab):
     free, dirty = int(superslab["free"]), int(superslab["dirty"])
     return (
-        f"superslab at {int(superslab['base']):#x}: {bits_set(free)} of 32 units free, "
+        f"superslab at {int(superslab['base']):#x}: {bits_set(free)} of {length(superslab['epoch'])} units free, "
         f"{bits_set(free & dirty)} of these dirty"
     )
 
@@ -107,7 +108,7 @@ def super_in_words(superslab):
 def window_in_words(window):
     base, units = int(window["base"]), int(window["units"])
     return (
-        f"window from {base:#x} to {base + (units << UNIT_SHIFT):#x}: "
+        f"window from {base:#x} to {base + (units << Library().constant('HAK_UNIT_SHIFT')):#x}: "
         f"{int(window['next_super'])} of {int(window['supers'])} superslabs tried"
     )
 
@@ -236,31 +237,34 @@ def unit_state(window, unit):
     return window["chunks"][unit // chunk_units]["slabs"][unit % chunk_units]
 
 
-def unit_of_large(window, unit):
+def unit_of_large(library, window, unit):
     """The first unit of the large block that holds a unit, as the page map has no other of it; None if none does."""
-    for at in range(unit, max(unit - LARGE_UNITS, -1), -1):
+    none, large = (library.constant(name) for name in ("HAK_ENTRY_NONE", "HAK_ENTRY_LARGE"))
+    longest = int(library.hak_super_run_max) >> library.constant("HAK_UNIT_SHIFT")
+    for at in range(unit, max(unit - longest, -1), -1):
         entry = int(window["map"][at])
-        if entry == ENTRY_LARGE:
+        if entry == large:
             return at if unit - at < int(unit_state(window, at)["length"]) else None
-        if entry != ENTRY_NONE:
+        if entry != none:
             return None
     return None
 
 
 def address_in_words(address):
     library = Library()
+    unit_shift = library.constant("HAK_UNIT_SHIFT")
     for window in linked(library.hak_window_first.address, "next"):
-        unit = (address - int(window["base"])) >> UNIT_SHIFT
+        unit = (address - int(window["base"])) >> unit_shift
         if not 0 <= unit < int(window["units"]):
             continue
-        first_unit = unit_of_large(window, unit)
+        first_unit = unit_of_large(library, window, unit)
         if first_unit is not None:
             run = unit_state(window, first_unit)
-            base, size = int(run["base"]), int(run["length"]) << UNIT_SHIFT
-            if int(run["state"]) != LARGE_LIVE:
+            base, size = int(run["base"]), int(run["length"]) << unit_shift
+            if int(run["state"]) != library.constant("HAK_LARGE_LIVE"):
                 return f"{address:#x} is in a freed span of {size} bytes that is kept at {base:#x}"
             return f"{within(address, base)}a large block of {size} bytes at {base:#x}, live"
-        if int(window["map"][unit]) == ENTRY_NONE:
+        if int(window["map"][unit]) == library.constant("HAK_ENTRY_NONE"):
             break
         slab = unit_state(window, unit)
         slab = unit_state(window, unit - int(slab["back"]))

@@ -48,7 +48,7 @@
 #define HAK_NOINLINE __attribute__((noinline))
 #define HAK_ALIGNED(n) __attribute__((aligned(n)))
 
-#define HAK_UNIT_SHIFT 16
+enum hak_unit { HAK_UNIT_SHIFT = 16 }; /* gdb knows the constants of an enum, and no macro */
 #define HAK_UNIT ((size_t)1 << HAK_UNIT_SHIFT)
 #define HAK_SUPER_SHIFT 21
 #define HAK_SUPER ((size_t)1 << HAK_SUPER_SHIFT)

@@ -129,15 +129,17 @@ struct hak_window {
  * blocks lie in a first unit.  The bits below the class say how many units back the first one is, so that a block that
  * is freed is known without its slab's state, which is seldom near.
  */
-#define HAK_CLASS_LARGE 0x7eu /* in place of a class: a large block */
+enum hak_class_large { HAK_CLASS_LARGE = 0x7e }; /* in place of a class: a large block */
 #define HAK_ENTRY_CLASS(entry) (((entry) & 0xfffu) / HAK_MAG_SIZE)
 #define HAK_ENTRY_INNER 0x1000u
 #define HAK_ENTRY_BACK(entry) ((entry) & (HAK_MAG_SIZE - 1))
 #define HAK_ENTRY_FIRST(entry) ((entry) & ~(HAK_ENTRY_INNER | (HAK_MAG_SIZE - 1))) /* that of the slab's first unit */
 #define HAK_ENTRY_OWNER(entry) ((entry) >> 13)
 #define HAK_ENTRY(owner, class) ((uint32_t)(owner) << 13 | (class) * HAK_MAG_SIZE)
-#define HAK_ENTRY_NONE 0u
-#define HAK_ENTRY_LARGE HAK_ENTRY(0, HAK_CLASS_LARGE) /* its first unit; the others have HAK_ENTRY_NONE */
+enum hak_entry {
+    HAK_ENTRY_NONE = 0,
+    HAK_ENTRY_LARGE = HAK_ENTRY(0, HAK_CLASS_LARGE), /* its first unit; the others have HAK_ENTRY_NONE */
+};
 
 /* The entry of a unit of a slab, counted from the first, whose entry is given. */
 HAK_INLINE uint32_t hak_entry_of_unit(uint32_t first, unsigned unit)
