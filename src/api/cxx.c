@@ -3,15 +3,15 @@
  * cxx.c - C++ operator new and delete, in all their forms, by their mangled names (Itanium C++ ABI, LP64).  Owns
  * nothing.  Calls fast.h and slow.h.
  *
- * libstdc++'s own would call malloc and free; these save that call.  A program may replace any of them: all are weak,
- * for static links, and as [new.delete] asks, array, sized and nothrow forms call the plain ones by name, which may be
- * the program's.
+ * libstdc++'s own operators would call malloc and free; these save that call.  A program may replace any of them: all
+ * are weak, for static links.  As [new.delete] asks, the array, sized and nothrow forms call the plain ones by name,
+ * and these may be the program's.
  *
- * The library must not need libstdc++.  What an operator new that fails has to do there is looked up when it fails:
- * first among weak references, which a program linked with libstdc++ has resolved, then in whatever has been loaded.
+ * The library must not need libstdc++.  So the functions that an operator new calls when it fails are looked up at that
+ * moment: first among weak references, which a program linked with libstdc++ has resolved, then in what is loaded.
  *
- * The sizes that sized delete is given are not used: the page map tells the class anyway, and programs that pass a
- * wrong one work elsewhere.
+ * Sized delete does not use the size: the page map tells the class, and a program that passes a wrong size works with
+ * other allocators.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* RTLD_DEFAULT */
@@ -29,7 +29,7 @@ typedef void (*new_handler)(void);
 extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
-/* A function of the C++ library, which may be out of the global scope: a C program's plug-in brought it. */
+/* A function of the C++ library.  That is outside of the global scope if a plug-in of a C program has loaded it. */
 static void *cxx_function(const char *name)
 {
     static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
@@ -42,13 +42,13 @@ static void *cxx_function(const char *name)
     return found;
 }
 
-/* What std::get_new_handler returns, and how std::bad_alloc is thrown; null where there is no C++ library. */
+/* std::get_new_handler(), and the function that throws std::bad_alloc; NULL where there is no C++ library. */
 struct cxx_runtime {
     new_handler (*get_handler)(void);
     void (*throw_bad_alloc)(void);
 };
 
-static struct cxx_runtime find_runtime(void)
+static struct cxx_runtime cxx_find_runtime(void)
 {
     struct cxx_runtime runtime = {_ZSt15get_new_handlerv, _ZSt17__throw_bad_allocv};
     if (!runtime.get_handler)
@@ -59,9 +59,9 @@ static struct cxx_runtime find_runtime(void)
 }
 
 /* [new.delete.single]: calls the new handler until memory is found or there is none; then throws, or returns NULL. */
-HAK_COLD static void *new_failed(size_t align, size_t size, bool may_throw)
+HAK_COLD static void *cxx_new_failed(size_t align, size_t size, bool may_throw)
 {
-    struct cxx_runtime runtime = find_runtime();
+    struct cxx_runtime runtime = cxx_find_runtime();
     for (;;) {
         new_handler handler = runtime.get_handler ? runtime.get_handler() : NULL;
         if (!handler)
@@ -78,20 +78,20 @@ HAK_COLD static void *new_failed(size_t align, size_t size, bool may_throw)
     abort();
 }
 
-/* Plain new and delete, plain and aligned, under names of our own, to be told from a program's replacements. */
+/* Plain new under names of our own, so that a program's replacement of the operator can be told from it. */
 __attribute__((visibility("hidden"))) void *hak_new(size_t size);
 __attribute__((visibility("hidden"))) void *hak_new_aligned(size_t size, size_t align);
 
 void *hak_new(size_t size)
 {
     void *block = hak_malloc(size);
-    return HAK_LIKELY(block) ? block : new_failed(1, size, true);
+    return HAK_LIKELY(block) ? block : cxx_new_failed(1, size, true);
 }
 
 void *hak_new_aligned(size_t size, size_t align)
 {
     void *block = hak_malloc_aligned(align, size);
-    return HAK_LIKELY(block) ? block : new_failed(align, size, true);
+    return HAK_LIKELY(block) ? block : cxx_new_failed(align, size, true);
 }
 
 EXPORT void *_Znwm(size_t size) __attribute__((alias("hak_new")));
@@ -110,9 +110,9 @@ void *_ZnamSt11align_val_t(size_t size, size_t align)
     return _ZnwmSt11align_val_t(size, align);
 }
 
-/* The nothrow forms.  The new handler may throw, and only C++ can catch that: what fails, and what the program has
- * replaced, is left to the C++ library's own, which calls the plain form and catches.  In a static program there is
- * none beside ours, and what the handler throws goes through. */
+/* The nothrow forms.  The new handler may throw, and only C++ code can catch that.  So if an allocation fails, or the
+ * program has replaced the plain form, the C++ library's own nothrow form takes over, which calls the plain form and
+ * catches.  A static program has no such form beside ours: there an exception of the handler goes through. */
 typedef void *(*nothrow_new)(size_t size, const void *tag);
 typedef void *(*nothrow_new_aligned)(size_t size, size_t align, const void *tag);
 
@@ -130,7 +130,7 @@ void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
     nothrow_new next = (nothrow_new)dlsym(RTLD_NEXT, "_ZnwmRKSt9nothrow_t");
     if (next)
         return next(size, tag);
-    return ours ? new_failed(1, size, false) : _Znwm(size);
+    return ours ? cxx_new_failed(1, size, false) : _Znwm(size);
 }
 
 void *_ZnamRKSt9nothrow_t(size_t size, const void *tag)
@@ -147,7 +147,7 @@ void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *
     nothrow_new_aligned next = (nothrow_new_aligned)dlsym(RTLD_NEXT, "_ZnwmSt11align_val_tRKSt9nothrow_t");
     if (next)
         return next(size, align, tag);
-    return ours ? new_failed(align, size, false) : _ZnwmSt11align_val_t(size, align);
+    return ours ? cxx_new_failed(align, size, false) : _ZnwmSt11align_val_t(size, align);
 }
 
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)

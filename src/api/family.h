@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * family.h - the malloc family, once for each set of names: api.c includes it with HAK_NAME(f) as hakmem_##f,
- * interpose.c with the libc's own names.  Not a header to include anywhere else.
+ * family.h - the functions of the malloc family, for two sets of names: hakmem.c includes it with HAK_NAME(f) as
+ * hakmem_##f, interpose.c with libc's own names.  No other file includes it.
  *
- * The hot paths are inlined into each function, so that a call of malloc is one call.
+ * The hot paths are inlined into each function, so that malloc calls nothing.
  */
 #include <errno.h>
 #include <limits.h>
@@ -20,7 +20,7 @@
 
 #define HAK_EXPORT __attribute__((visibility("default")))
 
-static bool is_power_of_two(size_t n)
+static bool family_is_power_of_two(size_t n)
 {
     return n && !(n & (n - 1));
 }
@@ -70,7 +70,7 @@ HAK_EXPORT void *HAK_NAME(reallocarray)(void *block, size_t count, size_t size)
 
 HAK_EXPORT void *HAK_NAME(aligned_alloc)(size_t alignment, size_t size)
 {
-    if (!is_power_of_two(alignment)) {
+    if (!family_is_power_of_two(alignment)) {
         errno = EINVAL;
         return NULL;
     }
@@ -83,16 +83,16 @@ HAK_EXPORT void *HAK_NAME(memalign)(size_t alignment, size_t size)
         errno = EINVAL;
         return NULL;
     }
-    if (!is_power_of_two(alignment))
+    if (!family_is_power_of_two(alignment))
         alignment = alignment <= 16 ? 16 : (size_t)1 << (64 - __builtin_clzl(alignment - 1));
-    if (alignment > PTRDIFF_MAX) /* as glibc says of one that is valid and cannot be had */
+    if (alignment > PTRDIFF_MAX) /* valid, but no memory has it: ENOMEM, as glibc says */
         return hak_out_of_memory();
     return hak_malloc_aligned(alignment, size);
 }
 
 HAK_EXPORT int HAK_NAME(posix_memalign)(void **out, size_t alignment, size_t size)
 {
-    if (!is_power_of_two(alignment) || alignment % sizeof(void *))
+    if (!family_is_power_of_two(alignment) || alignment % sizeof(void *))
         return EINVAL;
     int saved = errno;
     void *block = hak_malloc_aligned(alignment, size);
@@ -104,8 +104,8 @@ HAK_EXPORT int HAK_NAME(posix_memalign)(void **out, size_t alignment, size_t siz
     return 0;
 }
 
-/* The size of a page may be asked for before the allocator has started. */
-static size_t page_size(void)
+/* The first call of the process may be valloc() or pvalloc(): the size of a page is known after the start. */
+static size_t family_page_size(void)
 {
     if (!hak_os_page)
         hak_thread_tcache();
@@ -114,12 +114,12 @@ static size_t page_size(void)
 
 HAK_EXPORT void *HAK_NAME(valloc)(size_t size)
 {
-    return hak_malloc_aligned(page_size(), size);
+    return hak_malloc_aligned(family_page_size(), size);
 }
 
 HAK_EXPORT void *HAK_NAME(pvalloc)(size_t size)
 {
-    size_t page = page_size();
+    size_t page = family_page_size();
     if (size > PTRDIFF_MAX)
         return hak_out_of_memory();
     return hak_malloc_aligned(page, hak_round_up(size, page));
@@ -135,7 +135,7 @@ HAK_EXPORT struct mallinfo2 HAK_NAME(mallinfo2)(void)
     return hak_knob_value(force_libc) ? hak_libc_mallinfo2() : hak_mallinfo2();
 }
 
-static int to_int(size_t n)
+static int family_to_int(size_t n)
 {
     return n > INT_MAX ? INT_MAX : (int)n;
 }
@@ -144,13 +144,13 @@ HAK_EXPORT struct mallinfo HAK_NAME(mallinfo)(void)
 {
     struct mallinfo2 wide = HAK_NAME(mallinfo2)();
     return (struct mallinfo){
-        .arena = to_int(wide.arena),
-        .hblks = to_int(wide.hblks),
-        .hblkhd = to_int(wide.hblkhd),
-        .fsmblks = to_int(wide.fsmblks),
-        .uordblks = to_int(wide.uordblks),
-        .fordblks = to_int(wide.fordblks),
-        .keepcost = to_int(wide.keepcost),
+        .arena = family_to_int(wide.arena),
+        .hblks = family_to_int(wide.hblks),
+        .hblkhd = family_to_int(wide.hblkhd),
+        .fsmblks = family_to_int(wide.fsmblks),
+        .uordblks = family_to_int(wide.uordblks),
+        .fordblks = family_to_int(wide.fordblks),
+        .keepcost = family_to_int(wide.keepcost),
     };
 }
 

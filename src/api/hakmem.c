@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* api.c - the functions of hakmem.h.  Owns nothing.  Calls all layers below it, mostly through family.h. */
+/* hakmem.c - the functions of hakmem.h, most of which family.h defines.  Owns nothing.  Calls all layers below. */
 #include "hakmem.h"
 
 #define HAK_NAME(f) hakmem_##f

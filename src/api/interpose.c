@@ -2,15 +2,15 @@
 /*
  * interpose.c - the C library's names.  Owns nothing.
  *
- * All of them are in this one object: a static link that takes any of them from libhakmem.a takes all, and never
- * pulls in libc's own malloc beside ours.  It is the only object that defines them, and the core library that tests
- * link with is everything but this and cxx.c.
+ * All names are in this one object.  A static link that takes one of them from libhakmem.a takes all, and so never
+ * takes libc's own malloc beside ours.  Tests link with the core library, which is all of libhakmem but this file and
+ * cxx.c.
  */
 #include <stdlib.h>
 
 #include "hakmem.h"
 
-/* Not declared by every libc that has them, and by musl that has not. */
+/* Not every libc declares these; musl has none of them. */
 void cfree(void *block);
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t alignment, size_t size);

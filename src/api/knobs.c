@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * knobs.c - the functions of hakmem_tune(3).  Owns nothing; the values are in knobs.c.  Calls knobs.h, and what
- * makes a new value felt at once: registry.h, purge.h, superslab.h, large.h and limit.h.
+ * knobs.c - the functions of hakmem_tune(3) and mallopt.  Owns nothing: the values are in knobs/knobs.c.  Calls
+ * knobs/knobs.h and, to apply a new value at once, registry.h, purge.h, trim.h, superslab.h and limit.h.
  */
 #include "api/knobs.h"
 
 #include <malloc.h>
 #include <string.h>
 
-#include "process/init.h"
-#include "pages/large.h"
-#include "pages/limit.h"
+#include "base/text.h"
 #include "heap/registry.h"
+#include "knobs/knobs.h"
+#include "pages/limit.h"
+#include "pages/misuse.h"
+#include "pages/superslab.h"
+#include "process/init.h"
 #include "purge/purge.h"
 #include "purge/trim.h"
-#include "base/text.h"
-#include "pages/misuse.h"
-#include "knobs/knobs.h"
-#include "pages/stock.h"
-#include "pages/superslab.h"
 
-/* ---- the effect of a new value, beyond that it is read from now on ---- */
+/* ---- what applies a new value at once ---- */
 
 static void tune_apply_depot_budget(void)
 {
@@ -39,7 +37,7 @@ static void tune_apply_keep_free(void)
     hak_trim_to(hak_super_keep(), hak_super_keep());
 }
 
-/* By knob; NULL: a new value is felt where it is read. */
+/* NULL for a knob whose value is read whenever it matters. */
 static void (*const tune_apply[HAK_KNOBS])(void) = {
     [HAK_KNOB_depot_budget] = tune_apply_depot_budget,
     [HAK_KNOB_keep_free] = tune_apply_keep_free,
@@ -78,7 +76,7 @@ enum hakmem_tune_status hakmem_tune_get(const char *name, uint64_t *value)
     const struct hakmem_knob *knob = hak_knob_named(name);
     if (!knob)
         return HAKMEM_TUNE_UNKNOWN;
-    hak_start(); /* what the environment says holds by now */
+    hak_start(); /* reads HAKMEM_TUNE */
     *value = tune_value(knob);
     return HAKMEM_TUNE_OK;
 }
@@ -105,7 +103,7 @@ enum hakmem_tune_status hakmem_tune_check(const char *settings, hakmem_tune_comp
     return hak_knobs_parse(settings, hak_knob_supported, complain, data);
 }
 
-/* glibc's numbers, as far as the headers have no names for them. */
+/* glibc's numbers for which not every <malloc.h> has names. */
 #ifndef M_ARENA_TEST
 #define M_ARENA_TEST (-7)
 #endif
@@ -118,8 +116,7 @@ static int tune_set_numbered(enum hak_knob number, uint64_t value)
     return tune_set(hak_knob_numbered(number), value) == HAKMEM_TUNE_OK;
 }
 
-/* Advice on how glibc's malloc is to go about it succeeds and changes nothing here; what is refused is what glibc
- * refuses. */
+/* A parameter of glibc's malloc that has no knob is accepted and ignored; a value that glibc refuses is refused. */
 int hak_mallopt(int parameter, int value)
 {
     hak_start();
@@ -146,7 +143,7 @@ int hak_mallopt(int parameter, int value)
     }
 }
 
-/* ---- what there is ---- */
+/* ---- the table ---- */
 
 enum hakmem_tune_status hakmem_tune_knob(size_t number, struct hakmem_knob *knob, size_t size)
 {

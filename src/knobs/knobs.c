@@ -489,10 +489,10 @@ static void parse_items(struct parse *parse, struct piece all)
     }
 }
 
-enum hakmem_tune_status hak_knobs_parse(const char *string, hak_accept *accept, hakmem_tune_complaint *complain_,
-                                           void *data)
+enum hakmem_tune_status hak_knobs_parse(const char *string, hak_accept *accept, hakmem_tune_complaint *complain,
+                                        void *data)
 {
-    struct parse parse = {.string = string, .accept = accept, .complain = complain_, .data = data};
+    struct parse parse = {.string = string, .accept = accept, .complain = complain, .data = data};
     parse_items(&parse, piece_of(string));
     return parse.first;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pace.h - the time between passes, and how it adapts.  Whoever makes the passes has a pace of its own.
+ * pace.h - the time between passes, and how it adapts.  The helper has one pace, calls that make passes another.
  *
- * Memory that is used again soon after a pass gave it back costs page faults, for nothing.  When that happens, the
- * passes become rarer, and only slowly as frequent as before.
+ * Memory that is used again soon after a pass gave it back has cost page faults for nothing: a loss.  After a loss the
+ * passes become rarer, and slowly as frequent as before.
  */
 #ifndef HAK_PACE_H
 #define HAK_PACE_H
@@ -13,15 +13,15 @@
 
 #define HAK_PATIENCE_MAX 2u            /* passes may become rarer by this factor */
 #define HAK_CALM_PASSES 16u            /* passes without a loss, after which they become more frequent */
-#define HAK_LOSS_MIN ((size_t)1 << 20) /* bytes */
-#define HAK_FRUITLESS_MAX 8u           /* rounds that gave nothing back: there is nothing left to give */
-#define HAK_FEW ((size_t)4 << 20)      /* bytes that are free and nobody's concern */
+#define HAK_LOSS_MIN ((size_t)1 << 20) /* bytes used again from which it is a loss */
+#define HAK_FRUITLESS_MAX 8u           /* rounds in a row that gave nothing back: passes pause */
+#define HAK_FEW ((size_t)4 << 20)      /* bytes free for which no pass is worthwhile */
 
 struct hak_pace {
     size_t recent;     /* bytes given back, the last pass counting fully, the one before half, ... */
     size_t missed;     /* hak_super_counts.missed at the last pass */
     unsigned patience; /* from 1 to HAK_PATIENCE_MAX */
-    unsigned calm;
+    unsigned calm;     /* passes in a row without a loss */
     unsigned fruitless; /* rounds in a row that gave nothing back */
 };
 
