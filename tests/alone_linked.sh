@@ -27,11 +27,11 @@ done
 link tsd c tsd.c
 link threads c threads.c
 link fork c fork.c
-link purge c purge.c
+link helper c helper.c
 run tsd "destructors of thread-specific data" "$scratch/tsd"
 run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
-run purge "memory that comes back by itself" "$scratch/purge" helper
+run helper "a helper in a program with threads" "$scratch/helper" only
 
 if have "$CXX" && compile_cxx -fPIC -shared -o "$scratch/libnew.so" "$tests/alone/new_library.cc" 2>/dev/null; then
     compile_cxx -o "$scratch/new_delete" "$tests/alone/new_delete.cc" "$scratch/libnew.so" "$library" \

@@ -34,22 +34,22 @@ done
 build tsd c tsd.c
 build threads c threads.c
 build fork c fork.c
-build purge c purge.c
+build helper c helper.c
 run tsd "destructors of thread-specific data" "$scratch/tsd"
 run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
-# All that purge.c tests is core_purge's; here it is whether there is a helper, as that looks at who called.
-run purge "memory that comes back by itself" "$scratch/purge" helper
+# core_helper and core_purge test all of the helper; here it is whether there is one, as that looks at who called.
+run helper "a helper in a program with threads" "$scratch/helper" only
 
 # Programs that do not tell libc's code from theirs by where it seems to be.
-if compile_c -fno-pie -no-pie -DTAKE_ABORT -o "$scratch/fixed" "$tests/alone/purge.c" 2>/dev/null; then
-    run fixed "a helper in a program at a fixed place that takes the address of abort" "$scratch/fixed" helper
+if compile_c -fno-pie -no-pie -DTAKE_ABORT -o "$scratch/fixed" "$tests/alone/helper.c" 2>/dev/null; then
+    run fixed "a helper in a program at a fixed place that takes the address of abort" "$scratch/fixed" only
 else
     skip "a helper in a program at a fixed place that takes the address of abort" "the compiler cannot build it"
 fi
 if have readelf; then
-    loader=$(readelf -l "$scratch/purge" | sed -n 's/.*interpreter: \(.*\)]$/\1/p')
-    run loader "a helper in a program that the dynamic loader was told to run" "$loader" "$scratch/purge" helper
+    loader=$(readelf -l "$scratch/helper" | sed -n 's/.*interpreter: \(.*\)]$/\1/p')
+    run loader "a helper in a program that the dynamic loader was told to run" "$loader" "$scratch/helper" only
 else
     skip "a helper in a program that the dynamic loader was told to run" "no readelf"
 fi

@@ -31,10 +31,12 @@ link tsd c tsd.c
 link threads c threads.c
 link fork c fork.c
 link purge c purge.c
+link helper c helper.c
 run tsd "destructors of thread-specific data" "$scratch/tsd"
 run threads "threads" "$scratch/threads"
 run fork "fork" "$scratch/fork"
 run purge "memory that comes back when some is freed" "$scratch/purge"
+run helper "no helper in a program that cannot have one" "$scratch/helper"
 if have "$CXX" && compile_cxx -static -o "$scratch/new_delete" "$tests/alone/new_delete.cc" \
     "$tests/alone/new_library.cc" "$archive" 2>"$scratch/new_delete.log"; then
     run new_delete "operator new and delete" "$scratch/new_delete"

@@ -1,199 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * purge.c - free memory goes back to the kernel by itself, whoever freed it, through a thread that is there only where
- * it is worth its while; and what comes back is as good as new.
- *
- * Each case is a process of its own, forked from one that frees next to nothing, so that each begins without a helper.
- * Nothing is expected within a certain time: what is to come about is waited for, and only patience ends.
+ * purge.c - free memory goes back to the kernel by itself, whoever freed it and whoever gives it back; and what comes
+ * back is as good as new.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* unshare, dirent64 */
-#endif
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <link.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
+#include "purging.h"
 
-#include "../tap.h"
-#include "names.h"
+/* ---- how much comes back ------------------------------------------------------------------------------------ */
 
-#ifndef TEST_CORE
-#include "../../include/hakmem.h"
-#pragma weak hakmem_tune_parse
-#endif
-
-enum { SKIPPED = 77 };
-
-static atomic_int problems;
-
-/* In a case: what must hold. */
-#define NEED(condition, ...) ((condition) ? (void)0 : need_failed(__VA_ARGS__))
-__attribute__((format(printf, 1, 2))) static void need_failed(const char *format, ...)
-{
-    char text[300];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (atomic_fetch_add(&problems, 1) < 10)
-        tap_note("%s", text);
-}
-
-static void skip_case(const char *why)
-{
-    tap_note("%s", why);
-    _exit(SKIPPED);
-}
-
-static void tune(const char *settings)
-{
-#ifndef TEST_CORE
-    if (!hakmem_tune_parse)
-        skip_case("knobs cannot be reached");
-#endif
-    if (hakmem_tune_parse(settings, NULL, NULL) != HAKMEM_TUNE_OK)
-        skip_case("the knobs of this build do not change");
-}
-
-static void doze(void)
-{
-    struct timespec moment = {0, 10000000};
-    nanosleep(&moment, NULL);
-}
-
-/* ---- threads of this process -------------------------------------------------------------------------------- */
-
-/* The contents of a file, without the allocator. */
-static const char *contents(const char *path, char *text, size_t size)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = file < 0 ? 0 : read(file, text, size - 1);
-    if (file >= 0)
-        close(file);
-    text[got > 0 ? got : 0] = '\0';
-    return text;
-}
-
-/* How many threads there are, or only those that are helpers; the last one's number. */
-static int tasks(int helpers, int *last)
-{
-    char path[64], text[64], entries[8192] __attribute__((aligned(16)));
-    int count = 0, folder = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    ssize_t got;
-    while (folder >= 0 && (got = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0)
-        for (ssize_t at = 0; at < got; at += ((struct dirent64 *)(entries + at))->d_reclen) {
-            int number = atoi(((struct dirent64 *)(entries + at))->d_name);
-            snprintf(path, sizeof path, "/proc/self/task/%d/comm", number);
-            if (number <= 0 || (helpers && strcmp(contents(path, text, sizeof text), "hakmem-purge\n") != 0))
-                continue;
-            count++;
-            if (last)
-                *last = number;
-        }
-    if (folder >= 0)
-        close(folder);
-    return count;
-}
-
-static int is_library(struct dl_phdr_info *info, size_t size, void *argument)
-{
-    (void)size;
-    (void)argument;
-    return info->dlpi_name[0] && !strstr(info->dlpi_name, "vdso");
-}
-
-/* There can be none in a static program, or with limited addresses. */
-static int helper_possible(void)
-{
-    struct rlimit limit;
-    return dl_iterate_phdr(is_library, NULL) && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY &&
-           access("/proc/self/task", R_OK) == 0;
-}
-
-static int calls_go_on; /* else nobody calls the allocator while something is waited for */
-
-/* Frees that are more than a push: those that pass by the question whether much is free. */
-static void free_a_little(void)
-{
-    static void *few[4000];
-    for (size_t i = 0; i < TEST_COUNT(few); i++)
-        few[i] = malloc(200);
-    for (size_t i = 0; i < TEST_COUNT(few); i++)
-        free(few[i]);
-}
-
-static int wait_until(int (*holds)(size_t), size_t argument)
-{
-    for (unsigned left = test_patience(60) * 100; left; left--) {
-        if (holds(argument))
-            return 1;
-        doze();
-        if (calls_go_on)
-            free_a_little();
-    }
-    return 0;
-}
-
-static int resident_is(size_t bytes) { return resident_bytes() <= bytes; }
-
-static int helpers_are(size_t count) { return tasks(1, NULL) == (int)count; }
-
-/* ---- blocks ------------------------------------------------------------------------------------------------- */
-
-enum { MOST = 400000 };
-struct block {
-    unsigned char *at;
-    size_t size;
-};
-static struct block blocks[MOST];
-
-/* Until `bytes` are live in the places from `from` on; returns the place behind the last. */
-static size_t fill(size_t from, size_t bytes, size_t least, size_t most)
-{
-    uint64_t random = test_state(from + least);
-    for (size_t live = 0; live < bytes && from < MOST; from++) {
-        size_t size = least + test_random(&random) % (most - least + 1);
-        blocks[from] = (struct block){malloc(size), size};
-        NEED(blocks[from].at != NULL, "no memory");
-        if (!blocks[from].at)
-            break;
-        pattern_fill(blocks[from].at, size, from);
-        live += size;
-        for (size_t page = 0; page < size; page += 4096)
-            blocks[from].at[page] = pattern_byte(from, page);
-    }
-    return from;
-}
-
-static void release(size_t i)
-{
-    NEED(pattern_check(blocks[i].at, blocks[i].size, i) == SIZE_MAX, "block %zu of %zu bytes has changed", i, blocks[i].size);
-    free(blocks[i].at);
-    blocks[i].at = NULL;
-}
-
-static void release_all(size_t from, size_t to)
-{
-    for (size_t i = from; i < to; i++)
-        if (blocks[i].at)
-            release(i);
-}
-
-enum { OWNERS = 4, CLASSES = 40 }; /* heaps at work but the main thread's; classes of blocks in them, at most */
+enum { OWNERS = 4, CLASSES = 40 }; /* threads beside the main one; classes of blocks in each heap, at most */
 
 static size_t page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
-/* Whether all but a twentieth and `constant` of what was there at the peak comes back.  That is for pages of 4 KiB: the
- * few blocks of a class that a heap keeps hold a larger one as well.  An emulator grows as it translates. */
+/* All but a twentieth of the memory at the peak, and `constant` bytes, comes back.  With pages above 4 KiB each class
+ * of each heap may keep more, by a page.  An emulator grows as it translates. */
 static void need_return_when(int (*comes)(int (*)(size_t), size_t), size_t before, size_t peak, size_t constant)
 {
     size_t allowed = before + (peak - before) / 20 + constant + (OWNERS + 1) * CLASSES * (page_bytes() - 4 * TEST_KIB);
@@ -239,16 +58,6 @@ static void *own_and_sleep(void *argument)
     return NULL;
 }
 
-static pthread_t spawn(void *(*function)(void *), void *argument)
-{
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, function, argument)) {
-        need_failed("pthread_create");
-        _exit(1);
-    }
-    return thread;
-}
-
 static void freed_by_another(void)
 {
     pthread_barrier_init(&barrier, NULL, OWNERS + 1);
@@ -261,25 +70,6 @@ static void freed_by_another(void)
         release_all(i * PLACES, ends[i]);
     need_return(before, peak, 5 * TEST_MIB);
     verify_heap();
-}
-
-static void *allocate_and_sleep(void *argument)
-{
-    atomic_int *ready = argument;
-    free(malloc(100));
-    atomic_store(ready, 1);
-    for (;;)
-        pause();
-    return NULL;
-}
-
-/* From here on the process has another thread that has allocated. */
-static void have_another_thread(void)
-{
-    atomic_int ready = 0;
-    spawn(allocate_and_sleep, &ready);
-    while (!atomic_load(&ready))
-        doze();
 }
 
 static void freed_by_itself(void)
@@ -307,8 +97,8 @@ static void large_and_huge(void)
     verify_heap();
 }
 
-/* What is kept of larger blocks by itself, which is less than is worth a thread.  Where there can be none, what is used
- * as soon as this was freed waits for calls that come by. */
+/* Frees less than a helper is started for, behind more that was.  Where there can be no helper, calls have to make the
+ * passes. */
 static void behind_small(size_t bytes, size_t least, size_t most)
 {
     have_another_thread();
@@ -325,8 +115,8 @@ static void behind_small(size_t bytes, size_t least, size_t most)
 static void large_behind_small(void) { behind_small(16 * TEST_MIB, 200 * TEST_KIB, TEST_MIB); }
 static void huge_behind_small(void) { behind_small(12 * TEST_MIB, 2 * TEST_MIB, 3 * TEST_MIB); }
 
-/* Blocks above 1 MiB that are kept for reuse are of no use to a program that goes on with small ones: as much as these
- * add to the most that was ever held goes back. */
+/* Freed blocks above 1 MiB are cached.  They are of no use to a program that goes on with small blocks: at a new peak
+ * as much of the cache goes back as the small blocks add. */
 static void kept_below_peak(void)
 {
     tune("purge_thread=no,purge_delay=3600s");
@@ -409,17 +199,7 @@ static void unaided(void)
 
 /* ---- one thread --------------------------------------------------------------------------------------------- */
 
-static void free_much(void);
-
-static void one_thread(void)
-{
-    int threads = tasks(0, NULL);
-    for (int i = 0; i < 3; i++)
-        free_much();
-    NEED(tasks(1, NULL) == 0 && tasks(0, NULL) == threads, "a program with one thread has %d", tasks(0, NULL));
-}
-
-/* Nobody calls the allocator after the last free. */
+/* No call comes after the last free. */
 static void at_once_small(void)
 {
     size_t before = resident_at_first(), end = fill(0, 64 * TEST_MIB, 16, 2000), peak = resident_bytes();
@@ -451,100 +231,9 @@ static void at_once_holes(void)
     verify_heap();
 }
 
-/* ---- the helper --------------------------------------------------------------------------------------------- */
+/* ---- with a helper ------------------------------------------------------------------------------------------ */
 
-static void free_much_from(size_t place)
-{
-    release_all(place, fill(place, 40 * TEST_MIB, 500, 2000));
-}
-
-static void free_much(void)
-{
-    free_much_from(0);
-}
-
-static void need_helpers(size_t count)
-{
-    NEED(wait_until(helpers_are, count), "%d helpers instead of %zu", tasks(1, NULL), count);
-}
-
-static void one_helper(void)
-{
-    if (!helper_possible())
-        skip_case("there can be no helper");
-#ifdef TAKE_ABORT
-    /* The address of abort() is then one in the program, if that is linked to a fixed place. */
-    signal(SIGUSR2, (void (*)(int))abort);
-    signal(SIGUSR2, SIG_DFL);
-#endif
-    have_another_thread();
-    int threads = tasks(0, NULL), number = 0;
-    for (int i = 0; i < 50; i++)
-        release_all(0, fill(0, 4 * TEST_MIB, 16, 2000));
-    NEED(tasks(1, NULL) == 0 && tasks(0, NULL) == threads, "a program that frees little has %d threads", tasks(0, NULL));
-    for (int i = 0; i < 10; i++)
-        free_much();
-    need_helpers(1);
-    NEED(TEST_SANITIZER || tasks(0, NULL) == threads + 1, "%d threads", tasks(0, NULL));
-    tasks(1, &number);
-    sigset_t mine;
-    pthread_sigmask(SIG_SETMASK, NULL, &mine);
-    NEED(!sigismember(&mine, SIGUSR1) && !sigismember(&mine, SIGINT), "the thread that started it blocks signals");
-    if (test_emulated())
-        return; /* what /proc says of signals is what the emulator blocks */
-    /* All that can be blocked; 32 and 33 are the C library's own. */
-    char path[64], status[4096];
-    snprintf(path, sizeof path, "/proc/self/task/%d/status", number);
-    const char *mask = strstr(contents(path, status, sizeof status), "SigBlk:");
-    uint64_t unblockable = (uint64_t)1 << (SIGKILL - 1) | (uint64_t)1 << (SIGSTOP - 1) | (uint64_t)3 << 31;
-    uint64_t blocked = mask ? strtoull(mask + 7, NULL, 16) : 0;
-    NEED((blocked | unblockable) == UINT64_MAX, "it blocks the signals %016llx", (unsigned long long)blocked);
-}
-
-static void *allocate_and_wait(void *argument)
-{
-    free(malloc(100));
-    pthread_barrier_wait(&barrier);
-    pthread_barrier_wait(&barrier);
-    return argument;
-}
-
-static void helper_leaves_with_others(void)
-{
-    if (!helper_possible())
-        skip_case("there can be no helper");
-    tune("purge_delay=10ms");
-    pthread_barrier_init(&barrier, NULL, 2);
-    pthread_t thread = spawn(allocate_and_wait, NULL);
-    pthread_barrier_wait(&barrier);
-    free_much();
-    need_helpers(1);
-    pthread_barrier_wait(&barrier);
-    pthread_join(thread, NULL);
-    need_helpers(0);
-    free_much();
-    NEED(helpers_are(0), "a helper in a program with one thread left");
-}
-
-static void helper_by_knob(void)
-{
-    if (!helper_possible())
-        skip_case("there can be no helper");
-    have_another_thread();
-    tune("purge_thread=no");
-    free_much();
-    NEED(helpers_are(0), "a helper in spite of purge_thread=no");
-    tune("purge_thread=yes");
-    free_much();
-    need_helpers(1);
-    tune("purge_thread=no");
-    need_helpers(0);
-    tune("purge_thread=yes");
-    free_much();
-    need_helpers(1);
-}
-
-/* With an hour between passes nothing comes back, however long one looks; with less it does, and at once. */
+/* With an hour between passes nothing comes back.  A shorter purge_delay applies at once. */
 static void delay_by_knob(void)
 {
     if (!helper_possible() || TEST_SANITIZER)
@@ -556,85 +245,10 @@ static void delay_by_knob(void)
     need_helpers(1);
     for (int i = 0; i < 100; i++)
         doze();
-    NEED(resident_bytes() > before + (peak - before) * 3 / 4, "%zu bytes resident at once, %zu before", resident_bytes(),
-         before);
+    NEED(resident_bytes() > before + (peak - before) * 3 / 4, "%zu bytes resident at once, %zu before",
+         resident_bytes(), before);
     tune("purge_delay=10ms");
     need_return(before, peak, 3 * TEST_MIB);
-}
-
-/* What a thread inherits from the one that makes it. */
-struct schedule {
-    cpu_set_t cpus;
-    int policy, nice;
-    long io, slack;
-};
-
-static struct schedule schedule_of(pid_t thread)
-{
-    struct schedule schedule = {.policy = sched_getscheduler(thread), .nice = getpriority(PRIO_PROCESS, (id_t)thread)};
-    char path[64], text[64];
-    sched_getaffinity(thread, sizeof schedule.cpus, &schedule.cpus);
-    schedule.io = syscall(SYS_ioprio_get, 1, thread);
-    snprintf(path, sizeof path, "/proc/%d/timerslack_ns", thread);
-    schedule.slack = atol(contents(path, text, sizeof text));
-    return schedule;
-}
-
-/* Whoever starts the helper, it is scheduled as the process was at first. */
-static void helper_as_process(void)
-{
-    if (!helper_possible() || TEST_SANITIZER || test_emulated())
-        skip_case("there can be no helper, or nothing can be said of it");
-    have_another_thread();
-    int number = 0, self = getpid();
-    struct schedule first = schedule_of(self);
-    struct sched_param real_time = {.sched_priority = 1}, none = {0};
-    cpu_set_t one;
-    size_t end = fill(0, 40 * TEST_MIB, 500, 2000);
-    int may_lower = setpriority(PRIO_PROCESS, 0, first.nice + 5) == 0 && setpriority(PRIO_PROCESS, 0, first.nice) == 0;
-    setpriority(PRIO_PROCESS, 0, first.nice + 5);
-    CPU_ZERO(&one);
-    for (int cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
-        if (CPU_ISSET(cpu, &first.cpus))
-            CPU_SET(cpu, &one);
-    sched_setaffinity(0, sizeof one, &one);
-    syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 7);
-    prctl(PR_SET_TIMERSLACK, 12345678);
-    if (sched_setscheduler(0, SCHED_FIFO, &real_time))
-        sched_setscheduler(0, SCHED_BATCH, &none);
-    release_all(0, end);
-    sched_setscheduler(0, SCHED_OTHER, &none);
-    need_helpers(1);
-    tasks(1, &number);
-    struct schedule found = schedule_of(number);
-    NEED(found.policy == first.policy, "its policy is %d instead of %d", found.policy, first.policy);
-    NEED(!may_lower || found.nice == first.nice, "it is nice by %d instead of %d", found.nice, first.nice);
-    NEED(found.io == first.io, "its I/O priority is %ld instead of %ld", found.io, first.io);
-    NEED(found.slack == first.slack, "its timers' slack is %ld instead of %ld", found.slack, first.slack);
-    NEED(CPU_EQUAL(&found.cpus, &first.cpus), "it may run on %d processors instead of %d", CPU_COUNT(&found.cpus),
-         CPU_COUNT(&first.cpus));
-}
-
-static void own_user_namespace(void)
-{
-    if (TEST_SANITIZER || test_emulated())
-        skip_case("a sanitizer or an emulator has threads of its own");
-    for (int i = 0; i < 3; i++)
-        release_all(0, fill(0, 40 * TEST_MIB, 16, 2000));
-    int result = unshare(CLONE_NEWUSER), error = errno;
-    if (result && (error == EPERM || error == ENOSPC || error == ENOSYS))
-        skip_case("user namespaces are not allowed");
-    NEED(result == 0, "unshare: error %d", error);
-}
-
-/* ---- processes ---------------------------------------------------------------------------------------------- */
-
-static int wait_for(pid_t child)
-{
-    int status = -1;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 static void child_of_helped(void)
@@ -668,76 +282,6 @@ static void child_of_helped(void)
     release_all(0, left);
 }
 
-static void *free_and_end(void *argument)
-{
-    unsigned rest = (unsigned)(uintptr_t)argument;
-    free_much_from(rest % 2 * (MOST / 2));
-    for (unsigned i = rest % 8; i; i--)
-        sched_yield();
-    return NULL;
-}
-
-/* The thread that leaves last is not always the same, and the helper is where chance has it. */
-static void keeps_nothing_alive(void)
-{
-    if (TEST_SANITIZER)
-        skip_case("a sanitizer has threads of its own");
-    for (unsigned i = 0; i < 30; i++) {
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(test_patience(60));
-            if (i % 3)
-                tune(i % 3 == 1 ? "purge_delay=1ms" : "purge_delay=3600s");
-            spawn(free_and_end, (void *)(uintptr_t)i);
-            if (i % 2)
-                spawn(free_and_end, (void *)(uintptr_t)(i + 1));
-            pthread_exit(NULL);
-        }
-        int status = wait_for(child);
-        if (status == SKIPPED)
-            skip_case("a knob was refused");
-        NEED(status == 0, "process %u did not end by itself: %d", i, status);
-    }
-}
-
-static void need_no_helper(void)
-{
-    char name[17] = "";
-    prctl(PR_GET_NAME, name);
-    if (strcmp(name, "hakmem-purge") == 0)
-        _exit(2);
-}
-
-static void *outlive_main(void *argument)
-{
-    atomic_int *main_leaves = argument;
-    free_much();
-    while (!atomic_load(main_leaves))
-        doze();
-    for (int i = 0; i < 30; i++)
-        doze();
-    return NULL;
-}
-
-/* The process's last thread runs them, and the helper is none that outlives the main one. */
-static void exit_handlers(void)
-{
-    static atomic_int main_leaves;
-    if (!helper_possible() || TEST_SANITIZER)
-        skip_case("there can be no helper, or a sanitizer has threads of its own");
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(test_patience(60));
-        atexit(need_no_helper);
-        spawn(outlive_main, &main_leaves);
-        need_helpers(1);
-        atomic_store(&main_leaves, 1);
-        pthread_exit(NULL);
-    }
-    int status = wait_for(child);
-    NEED(status == 0, "exit handlers run in the helper, or nowhere: status %d", status);
-}
-
 /* ---- what comes back is as good as new ---------------------------------------------------------------------- */
 
 enum { WORKERS = 4, SLOTS = 3000 };
@@ -757,13 +301,14 @@ static void *work(void *argument)
     struct block *own = all[(uintptr_t)argument];
     for (unsigned long left = test_scale(600000); left && !atomic_load(&stop); left--) {
         uint64_t r = test_random(&random);
-        /* Now and then most of it goes at once, so that there is something to give back. */
+        /* Now and then all blocks go at once, so that there is something to give back. */
         size_t first = r % SLOTS, count = r >> 52 == 0 ? SLOTS : 1;
         for (size_t k = 0; k < count; k++) {
             struct block *block = &own[(first + k) % SLOTS];
             uint64_t seed = (uintptr_t)block;
             if (block->at) {
-                NEED(pattern_check(block->at, block->size, seed) == SIZE_MAX, "a block of %zu bytes changed", block->size);
+                NEED(pattern_check(block->at, block->size, seed) == SIZE_MAX, "a block of %zu bytes changed",
+                     block->size);
                 free(block->at);
                 block->at = NULL;
             } else if (count == 1) {
@@ -823,37 +368,12 @@ static void model_without(void) { passes_all_the_time("purge_delay=1ms,purge_thr
 
 /* ------------------------------------------------------------------------------------------------------------- */
 
-static void run_case(const char *what, void (*function)(void))
+int main(void)
 {
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(test_patience(100));
-        function();
-        _exit(atomic_load(&problems) != 0);
-    }
-    int status = wait_for(child);
-    if (status == SKIPPED)
-        tap_skip(what, "see above");
-    else
-        tap_ok(status == 0, "%s", what);
-}
-
-/* With an argument, only whether there is a helper. */
-int main(int argc, char **argv)
-{
-    (void)argv;
     tap_watchdog(280);
-    run_case("a program that frees little has no helper, one that frees much has one", one_helper);
-    if (argc > 1)
-        return tap_end();
-    run_case("a program with one thread has one when it has freed much", one_thread);
-    run_case("and can have a user namespace", own_user_namespace);
     run_case("what it frees comes back with the last free", at_once_small);
     run_case("large and huge blocks, too", at_once_large);
     run_case("and pages in slabs that are in use", at_once_holes);
-    run_case("the helper leaves when one thread is left", helper_leaves_with_others);
-    run_case("the helper is scheduled as the process was at its start", helper_as_process);
-    run_case("exit handlers do not run in the helper", exit_handlers);
     run_case("what another thread freed comes back while its owners sleep", freed_by_another);
     run_case("what a thread freed itself comes back while it sleeps", freed_by_itself);
     run_case("large and huge blocks come back", large_and_huge);
@@ -863,10 +383,8 @@ int main(int argc, char **argv)
     run_case("pages in slabs that are in use come back", holes);
     run_case("malloc_trim gives back pages in slabs that are in use", trim_in_slabs);
     run_case("without a helper memory comes back when some is freed", unaided);
-    run_case("purge_thread starts and ends the helper", helper_by_knob);
     run_case("purge_delay is how long memory stays", delay_by_knob);
     run_case("memory comes back in the child of a process with a helper", child_of_helped);
-    run_case("the helper keeps no process alive", keeps_nothing_alive);
     run_case("a thousand passes a second change no block", model_with_helper);
     run_case("nor do those of threads that free", model_without);
     return tap_end();
