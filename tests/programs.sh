@@ -8,37 +8,55 @@ need_shared
 
 export LC_ALL=C TZ=UTC
 
-# both NAME WHAT FUNCTION: runs FUNCTION without and with the library, each in a fresh folder of that name, and compares.
-# $preload is what FUNCTION has to preload, by `on` below, so that only the program runs on it and not the shell.
+# How often each program runs with the library: places and the order of threads differ from run to run.
+runs=1
+[ "${HAKMEM_TEST_LONG-}" != 1 ] || runs=20
+
+# one_run NAME FUNCTION SIDE: runs FUNCTION in a fresh folder, on the library if SIDE is `with`.  $preload is what
+# FUNCTION has to preload, by `on` below, so that only the program runs on it and not the shell.
+one_run()
+{
+    rm -rf "${scratch:?}/$1" "$scratch/hung" && mkdir "$scratch/$1"
+    preload=
+    [ "$3" != with ] || preload=$library
+    (cd "$scratch/$1" && "$2") >"$scratch/$1.$3.out" 2>"$scratch/$1.$3.err"
+    echo "exit status $?" >>"$scratch/$1.$3.out"
+}
+
+# both NAME WHAT FUNCTION: runs FUNCTION without the library, then with it $runs times or until something differs.
 both()
 {
-    for side in without with; do
-        rm -rf "${scratch:?}/$1" "$scratch/hung" && mkdir "$scratch/$1"
-        preload=
-        [ $side = with ] && preload=$library
-        (cd "$scratch/$1" && "$3") >"$scratch/$1.$side.out" 2>"$scratch/$1.$side.err"
-        echo "exit status $?" >>"$scratch/$1.$side.out"
-    done
+    one_run "$1" "$3" without
     if ! tail -n 1 "$scratch/$1.without.out" | grep -qx 'exit status 0'; then
         skip "$2" "fails without the library as well"
         note "$scratch/$1.without.err" 5
         return
     fi
-    # What hung is told apart from what wrote something else, in a pipe and in the background as well.
-    if [ -e "$scratch/hung" ]; then
-        ok 1 "$2: hung"
+    status=0
+    run=0
+    while [ $run -lt $runs ] && [ $status = 0 ]; do
+        run=$((run + 1))
+        one_run "$1" "$3" with
+        diff "$scratch/$1.without.out" "$scratch/$1.with.out" >"$scratch/$1.diff"
+        status=$?
+        [ "$(wc -l <"$scratch/$1.with.out")" -gt 1 ] || status=1
+        # What hung is told apart from what wrote something else, in a pipe and in the background as well.
+        [ ! -e "$scratch/hung" ] || status=hung
+    done
+    what=$2
+    [ $runs -eq 1 ] || what="$2, run $run of $runs"
+    case $status in
+    hung)
+        ok 1 "$what: hung"
         note "$scratch/hung"
-        rm -rf "${scratch:?}/$1"
-        return
-    fi
-    diff "$scratch/$1.without.out" "$scratch/$1.with.out" >"$scratch/$1.diff"
-    status=$?
-    [ "$(wc -l <"$scratch/$1.with.out")" -gt 1 ] || status=1
-    ok $status "$2"
-    if [ $status -ne 0 ]; then
+        ;;
+    0) ok 0 "$what" ;;
+    *)
+        ok 1 "$what"
         note "$scratch/$1.diff" 20
         note "$scratch/$1.with.err" 20
-    fi
+        ;;
+    esac
     rm -rf "${scratch:?}/$1"
 }
 
