@@ -34,8 +34,8 @@ says 127 "no such program" "hakmem: nothing-of-this-name: not found" "$hakmem" r
 says 127 "no such file" "hakmem: ./nothing: not found" "$hakmem" run ./nothing
 says 126 "a folder" "hakmem: /etc: is a directory" "$hakmem" run /etc
 says 126 "no program" "hakmem: /etc/passwd: permission denied" "$hakmem" run /etc/passwd
-says 2 "none at all" "hakmem: run: which program? See hakmem run --help" "$hakmem" run
-says 2 "--tune of nothing" "hakmem: run: --tune: which settings?  See hakmem tune list" "$hakmem" run --tune
+says 2 "none at all" "hakmem: run: no program given; see hakmem run --help" "$hakmem" run
+says 2 "--tune of nothing" "hakmem: run: option --tune needs a value; see hakmem tune list" "$hakmem" run --tune
 case " $HAK_CPPFLAGS " in
 *" -DHAK_MINIMAL=1 "*) skip "--tune and its settings in two words" "the knobs are constant" ;;
 *)

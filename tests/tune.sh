@@ -122,14 +122,14 @@ ok $? "explains every knob"
 expect 0 "hakmem tune explain keep_free low-memory" "$scratch/nothing" "$hakmem" tune explain keep_free low-memory
 grep -q '^  range    0 to 64t$' "$scratch/out" && grep -q '^  keep_free=2m$' "$scratch/out"
 ok $? "explains both"
-says "hakmem: tune: no knob or preset 'keep'; see hakmem tune list"
+says "hakmem: tune: unknown knob or preset 'keep'; see hakmem tune list"
 expect 1 "hakmem tune explain of what is not there" "$scratch/said" "$hakmem" tune explain keep
 expect 0 "hakmem tune check of what is right" "$scratch/nothing" "$hakmem" tune check 'preset=latency,heaps_per_cpu=1,'
 says "hakmem: tune: unknown knob 'foo'; nearest is thp" "hakmem: tune: keep_free: '' is not a valid value; valid is 0 to 64t"
 expect 1 "hakmem tune check of what is not" "$scratch/said" "$hakmem" tune check foo=1,keep_free=
-says "hakmem: tune: check takes one string; see hakmem help tune"
+says "hakmem: tune: check takes one argument; see hakmem help tune"
 expect 2 "hakmem tune check of nothing" "$scratch/said" "$hakmem" tune check
-says "hakmem: tune: that is not list, explain or check; see hakmem help tune"
+says "hakmem: tune: unknown action: not list, explain or check; see hakmem help tune"
 expect 2 "hakmem tune with another word" "$scratch/said" "$hakmem" tune lists
 expect 0 "hakmem help tune" "$scratch/nothing" "$hakmem" help tune
 if [ -e /dev/full ]; then

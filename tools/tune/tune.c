@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tune.c - the command `hakmem tune`: lists and explains the knobs of the library that it is linked with, and checks
- * strings of settings.  It knows no knob by name.
+ * strings of settings.  No knob is named here: all come from hakmem_tune_knob().
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include <hakmem.h>
 
-enum { RIGHT = 0, WRONG = 1, USAGE = 2 };
+enum { VALID = 0, WRONG = 1, USAGE = 2 };
 
 static const char usage[] =
     "Usage: hakmem tune list [--names]\n"
@@ -21,9 +21,9 @@ static const char usage[] =
     "  list       each knob with its value in this environment and its meaning, and the presets\n"
     "    --names  only the names, those of the presets as preset=NAME\n"
     "  explain    range, default and meaning of the knobs or presets of these names, or of all\n"
-    "  check      whether STRING, name=value,name=value, is right; says what is wrong on standard error\n"
+    "  check      whether STRING, name=value,name=value, is valid; reports what is wrong on standard error\n"
     "\n"
-    "Exit status: 0; 1 if something in STRING is wrong or there is no knob of a NAME; 2 for wrong usage.\n";
+    "Exit status: 0; 1 if STRING is not valid or a NAME is unknown; 2 for wrong usage.\n";
 
 static int misused(const char *what)
 {
@@ -62,7 +62,7 @@ static int list(bool names_only)
             printf("preset=%s\n", preset.name);
         else
             printf("preset=%-23s  %s\n", preset.name, preset.meaning);
-    return RIGHT;
+    return VALID;
 }
 
 /* "no or yes", "0 to 64t" */
@@ -127,12 +127,12 @@ static void complain(const struct hakmem_tune_problem *problem, void *data)
 
 static int explain_each(char *const *names)
 {
-    int status = RIGHT;
+    int status = VALID;
     if (!*names)
         explain(NULL);
     for (; *names; names++)
         if (!explain(*names)) {
-            fprintf(stderr, "hakmem: tune: no knob or preset '%s'; see hakmem tune list\n", *names);
+            fprintf(stderr, "hakmem: tune: unknown knob or preset '%s'; see hakmem tune list\n", *names);
             status = WRONG;
         }
     return status;
@@ -143,25 +143,25 @@ static int check(char *const *arguments)
     if (*arguments && strcmp(*arguments, "--") == 0)
         arguments++;
     if (!arguments[0] || arguments[1])
-        return misused("check takes one string");
-    return hakmem_tune_check(arguments[0], complain, NULL) == HAKMEM_TUNE_OK ? RIGHT : WRONG;
+        return misused("check takes one argument");
+    return hakmem_tune_check(arguments[0], complain, NULL) == HAKMEM_TUNE_OK ? VALID : WRONG;
 }
 
 static int run(char *const *arguments)
 {
     if (!arguments[0])
-        return misused("list, explain or check?");
+        return misused("no action given: list, explain or check");
     if (strcmp(arguments[0], "--help") == 0)
         return fputs(usage, stdout) < 0;
     if (strcmp(arguments[0], "list") == 0) {
         bool names = arguments[1] && strcmp(arguments[1], "--names") == 0;
-        return arguments[1 + names] ? misused("list takes no names") : list(names);
+        return arguments[1 + names] ? misused("list takes no argument but --names") : list(names);
     }
     if (strcmp(arguments[0], "explain") == 0)
         return explain_each(arguments + 1);
     if (strcmp(arguments[0], "check") == 0)
         return check(arguments + 1);
-    return misused("that is not list, explain or check");
+    return misused("unknown action: not list, explain or check");
 }
 
 int main(int argc, char **argv)
