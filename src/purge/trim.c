@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trim.c - gives memory back at once.  Owns what allocations in vain have left to know, guarded by hak_purge_lock; takes
- * one heap's lock at a time.  Calls tcache.h, registry.h, purge.h, superslab.h, huge.h, stock.h and limit.h.
+ * trim.c - gives memory back at once.  Owns the last allocation that failed although all had gone back, guarded by
+ * hak_purge_lock; takes one heap's lock at a time.  Calls tcache.h, registry.h, purge.h, superslab.h, huge.h, stock.h
+ * and limit.h.
  *
  * Other threads' magazines cannot be emptied; they are bounded (sizeclass_table.h).
  */
