@@ -132,9 +132,9 @@ def magazines(thread):
     classes = Library().hak_classes
     slots = int(thread["slots"].address)
     word = thread["slots"][0].type.sizeof
-    for number in range(length(thread["cache"]["mags"])):
+    for number in range(length(thread["hot"]["mags"])):
         base = slots + int(classes[number]["mag_offset"]) * word
-        held = (int(thread["cache"]["mags"][number]["top"]) - base) // word
+        held = (int(thread["hot"]["mags"][number]["top"]) - base) // word
         yield number, base + word, held if 0 <= held <= length(thread["slots"]) else 0
 
 

@@ -86,8 +86,8 @@ static void be_large(void)
 {
     heap.threads_list = &threads[0];
     memset(&threads[0].outbox, 0xff, sizeof threads[0].outbox);
-    memset(threads[0].cache.mags, 0xff, sizeof threads[0].cache.mags);
-    memset(&threads[1].cache, 0xff, sizeof threads[1].cache);
+    memset(threads[0].hot.mags, 0xff, sizeof threads[0].hot.mags);
+    memset(&threads[1].hot, 0xff, sizeof threads[1].hot);
     threads[0].next_of_heap = &threads[1];
     threads[1].state = HAK_TCACHE_STALE;
     memset(heap.slabs, 0xff, sizeof heap.slabs);

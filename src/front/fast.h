@@ -13,14 +13,14 @@
 #include "heap/live_bits.h"
 #include "front/slow.h"
 
-/* The magazine that is `place` bytes into the cache. */
-HAK_INLINE struct hak_mag *hak_mag_at(struct hak_tcache_hot *cache, size_t place)
+/* The magazine that is `offset` bytes into the cache. */
+HAK_INLINE struct hak_mag *hak_mag_at(struct hak_tcache_hot *hot, size_t offset)
 {
-    return (struct hak_mag *)((char *)cache + place);
+    return (struct hak_mag *)((char *)hot + offset);
 }
 
 /*
- * Two branches.  To the result: the class's place (two bytes), where the thread's variables are and its delta there,
+ * Two branches.  To the result: the class's offset (two bytes), where the thread's variables are and its delta there,
  * the magazine's top, the block there; and one store.  An empty magazine's top is a slot that holds NULL.  NULL if the
  * thread has no block at hand.
  */
@@ -51,7 +51,7 @@ HAK_INLINE void *hak_calloc(size_t count, size_t size)
  * hak_mag_push() says so. */
 HAK_INLINE bool hak_push(struct hak_mag *mag, void *p)
 {
-    return HAK_LIKELY(hak_is_block_start(p, mag->inverse, mag->last)) && hak_mag_push(mag, p);
+    return HAK_LIKELY(hak_is_block_start(p, mag->inverse, mag->last_product)) && hak_mag_push(mag, p);
 }
 
 /*
@@ -61,14 +61,14 @@ HAK_INLINE bool hak_push(struct hak_mag *mag, void *p)
  */
 HAK_INLINE void hak_free(void *p)
 {
-    struct hak_tcache_hot *cache = hak_tcache_hot_self();
+    struct hak_tcache_hot *hot = hak_tcache_hot_self();
     uint32_t entry;
-    if (HAK_UNLIKELY(!hak_tcache_entry(cache, p, &entry))) {
+    if (HAK_UNLIKELY(!hak_tcache_entry(hot, p, &entry))) {
         hak_free_slow(p);
         return;
     }
-    uint32_t place = entry ^ cache->key;
-    if (HAK_UNLIKELY(HAK_DEBUG || place >= sizeof cache->mags || !hak_push(hak_mag_at(cache, place), p)))
+    uint32_t offset = entry ^ hot->key;
+    if (HAK_UNLIKELY(HAK_DEBUG || offset >= sizeof hot->mags || !hak_push(hak_mag_at(hot, offset), p)))
         hak_free_slow(p);
 }
 
@@ -76,14 +76,14 @@ HAK_INLINE void hak_free(void *p)
  * answers, and the page map only has to agree. */
 HAK_INLINE void hak_free_sized(void *p, size_t size)
 {
-    struct hak_tcache_hot *cache = hak_tcache_hot_self();
+    struct hak_tcache_hot *hot = hak_tcache_hot_self();
     uint32_t entry;
-    if (HAK_UNLIKELY(size > HAK_SMALL_MAX || !hak_tcache_entry(cache, p, &entry))) {
+    if (HAK_UNLIKELY(size > HAK_SMALL_MAX || !hak_tcache_entry(hot, p, &entry))) {
         hak_free_sized_slow("free_sized", p, 1, size);
         return;
     }
-    uint32_t place = hak_mag_by_size[(size + 15) / 16];
-    if (HAK_UNLIKELY(HAK_DEBUG || entry != (cache->key | place) || !hak_push(hak_mag_at(cache, place), p)))
+    uint32_t offset = hak_mag_by_size[(size + 15) / 16];
+    if (HAK_UNLIKELY(HAK_DEBUG || entry != (hot->key | offset) || !hak_push(hak_mag_at(hot, offset), p)))
         hak_free_sized_slow("free_sized", p, 1, size);
 }
 

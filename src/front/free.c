@@ -19,10 +19,10 @@ bool hak_is_libcs(const void *p)
 
 /* A small block: into its magazine, or the outbox if it is another heap's.  False, with nothing done, if it is the one
  * that was freed last. */
-HAK_INLINE bool put_away(struct hak_tcache *thread, void *p, uint32_t entry)
+HAK_INLINE bool free_put_away(struct hak_tcache *thread, void *p, uint32_t entry)
 {
     unsigned class = HAK_ENTRY_CLASS(entry);
-    struct hak_mag *mag = &thread->cache.mags[class];
+    struct hak_mag *mag = &thread->hot.mags[class];
     if (HAK_ENTRY_OWNER(entry) != thread->heap->number)
         hak_tcache_send(thread, p, entry);
     else if (HAK_UNLIKELY(*hak_load(&mag->top) == p))
@@ -43,7 +43,7 @@ static void free_block(const char *call, void *p, uint32_t entry)
     struct hak_tcache *thread = hak_thread_tcache_freeing();
     if (HAK_UNLIKELY(!thread))
         hak_deliver(&p, 1);
-    else if (HAK_UNLIKELY(!put_away(thread, p, entry)))
+    else if (HAK_UNLIKELY(!free_put_away(thread, p, entry)))
         hak_misuse_double_free(call, p, hak_classes[HAK_ENTRY_CLASS(entry)].size);
 }
 
@@ -51,21 +51,21 @@ static void free_block(const char *call, void *p, uint32_t entry)
  * and large ones.  False if it is none of these. */
 static bool free_common(void *p)
 {
-    struct hak_tcache_hot *cache = hak_tcache_hot_self();
+    struct hak_tcache_hot *hot = hak_tcache_hot_self();
     uint32_t entry;
     /* Only a thread's own cache knows the window. */
-    if (HAK_DEBUG || !hak_tcache_entry(cache, p, &entry))
+    if (HAK_DEBUG || !hak_tcache_entry(hot, p, &entry))
         return false;
     if (entry == HAK_ENTRY_LARGE) {
-        hak_large_free(HAK_ENTRY_OWNER(cache->key), "free", p);
+        hak_large_free(HAK_ENTRY_OWNER(hot->key), "free", p);
         return true;
     }
     return HAK_ENTRY_OWNER(entry) != 0 && HAK_LIKELY(hak_block_begins(p, entry)) &&
-           put_away((struct hak_tcache *)cache, p, entry);
+           free_put_away((struct hak_tcache *)hot, p, entry);
 }
 
 /* The end of each call, without a lock. */
-HAK_INLINE void finish(const void *caller)
+HAK_INLINE void free_finish(const void *caller)
 {
     hak_misuse_report();
     if (HAK_UNLIKELY(hak_purge_due_free()))
@@ -90,7 +90,7 @@ HAK_INLINE void free_any(const char *call, void *p, const void *caller)
         hak_large_free(HAK_ENTRY_OWNER(hak_tcache_hot_self()->key), call, p);
         break;
     }
-    finish(caller);
+    free_finish(caller);
 }
 
 void hak_free_slow(void *p)
@@ -100,7 +100,7 @@ void hak_free_slow(void *p)
     if (HAK_UNLIKELY(!free_common(p)))
         free_any("free", p, __builtin_return_address(0));
     else
-        finish(__builtin_return_address(0));
+        free_finish(__builtin_return_address(0));
 }
 
 void hak_free_slow_by(const char *call, void *p)
@@ -109,7 +109,7 @@ void hak_free_slow_by(const char *call, void *p)
 }
 
 /* Whether a block of `usable` bytes can be what was asked for: exactly that size, or what realloc left in place. */
-static bool size_fits(size_t align, size_t size, size_t usable)
+static bool free_size_fits(size_t align, size_t size, size_t usable)
 {
     if (size > usable || align > 1 || hak_keeps_in_place(usable, size) || hak_may_be_oversized())
         return size <= usable;
@@ -123,7 +123,7 @@ void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size)
     size_t usable = hak_usable_size(call, p);
     if (HAK_UNLIKELY(!usable)) /* no block: that was reported */
         return;
-    if (HAK_LIKELY(size_fits(align, size, usable) || hak_is_libcs(p))) {
+    if (HAK_LIKELY(free_size_fits(align, size, usable) || hak_is_libcs(p))) {
         hak_free_slow_by(call, p);
     } else {
         hak_misuse_size(call, p, size, usable);

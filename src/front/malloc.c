@@ -41,7 +41,7 @@ void hak_allocation_ends(void)
 /* From the calling thread's magazine, which is filled if need be. */
 HAK_INLINE void *alloc_from(struct hak_tcache *thread, unsigned class)
 {
-    void *block = hak_mag_pop(&thread->cache.mags[class]); /* others may have been allocated when the thread got it */
+    void *block = hak_mag_pop(&thread->hot.mags[class]); /* others may have been allocated when the thread got it */
     return block ? block : hak_tcache_refill(thread, class);
 }
 
@@ -82,7 +82,7 @@ static void *alloc_class(unsigned class, size_t align, size_t size)
 }
 
 /* Of the calling thread's heap; 0 while it has none. */
-HAK_INLINE unsigned heap_number(void)
+HAK_INLINE unsigned alloc_heap_number(void)
 {
     return HAK_ENTRY_OWNER(hak_tcache_hot_self()->key);
 }
@@ -93,7 +93,7 @@ static HAK_NOINLINE void *alloc_large(size_t size, size_t align, bool *zero)
         return hak_out_of_memory();
     if (HAK_UNLIKELY(hak_knob_value(force_libc)))
         return hak_libc_malloc(align, size);
-    unsigned heap = heap_number();
+    unsigned heap = alloc_heap_number();
     struct hak_retry retry = {0};
     void *block;
     do {

@@ -15,15 +15,15 @@ static struct {
     _Atomic uint32_t last;                   /* the number of the heap that a slab was taken from last */
 } offered HAK_ALIGNED(HAK_LINE);
 
-static bool offers(const struct hak_heap *heap, unsigned class)
+static bool adopt_offers(const struct hak_heap *heap, unsigned class)
 {
     return hak_load(&heap->offers[class / 64]) >> class % 64 & 1;
 }
 
-static void change_offer(struct hak_heap *heap, unsigned class, bool offer)
+static void adopt_change_offer(struct hak_heap *heap, unsigned class, bool offer)
 {
     _Atomic uint64_t *word = &heap->offers[class / 64];
-    if (offers(heap, class) == offer)
+    if (adopt_offers(heap, class) == offer)
         return;
     hak_store(word, hak_load(word) ^ (uint64_t)1 << class % 64);
     if (offer)
@@ -34,17 +34,17 @@ static void change_offer(struct hak_heap *heap, unsigned class, bool offer)
 
 void hak_adopt_offer(struct hak_heap *heap, unsigned class)
 {
-    if (heap->number != HAK_HEAP_COMMONS)
-        change_offer(heap, class, true);
+    if (heap->number != HAK_HEAP_ORPHAN)
+        adopt_change_offer(heap, class, true);
 }
 
 void hak_adopt_withdraw(struct hak_heap *heap)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
-        change_offer(heap, class, false);
+        adopt_change_offer(heap, class, false);
 }
 
-static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_heap *to)
+static void adopt_move(struct hak_slab *slab, struct hak_heap *from, struct hak_heap *to)
 {
     unsigned class = slab->class;
     size_t out = (size_t)slab->capacity - slab->free;
@@ -69,16 +69,16 @@ static void move_slab(struct hak_slab *slab, struct hak_heap *from, struct hak_h
 }
 
 /* Both heaps' locks are held.  False if it turns out that there is none; then the heap offers the class no more. */
-static bool take_from(struct hak_heap *from, struct hak_heap *to, unsigned class)
+static bool adopt_take_from(struct hak_heap *from, struct hak_heap *to, unsigned class)
 {
-    if (!offers(from, class))
+    if (!adopt_offers(from, class))
         return false;
     hak_heap_drain_depot(from, class); /* a depot holds blocks of its own heap's slabs only */
     struct hak_slab *slab = hak_slab_pick(&from->lists[class]);
     if (slab)
-        move_slab(slab, from, to);
+        adopt_move(slab, from, to);
     if (!hak_slab_pick(&from->lists[class]))
-        change_offer(from, class, false);
+        adopt_change_offer(from, class, false);
     return slab != NULL;
 }
 
@@ -86,12 +86,12 @@ bool hak_adopt_slab(struct hak_heap *heap, unsigned class)
 {
     if (HAK_LIKELY(!hak_load(&offered.heaps[class])) || heap->abandoned)
         return false;
-    uint32_t count = hak_heap_count(), number = HAK_MAX(hak_load(&offered.last), HAK_HEAP_COMMONS);
+    uint32_t count = hak_heap_count(), number = HAK_MAX(hak_load(&offered.last), HAK_HEAP_ORPHAN);
     for (uint32_t looks = 0; looks < count; looks++, number = number % count + 1) {
         struct hak_heap *from = hak_heap_numbered(number);
-        if (from == heap || !offers(from, class) || !hak_lock_try(&from->lock))
+        if (from == heap || !adopt_offers(from, class) || !hak_lock_try(&from->lock))
             continue;
-        bool found = take_from(from, heap, class);
+        bool found = adopt_take_from(from, heap, class);
         hak_unlock(&from->lock);
         if (!found)
             continue;

@@ -19,26 +19,26 @@
 /* Larger blocks than HAK_DEPOT_SHARING_MAX hold much; but a few of each class spare most calls the touch of a slab's
  * state, which is seldom near: so many, or as many as make up this part of the budget, and of all classes together
  * this many times the budget or that part of the heap. */
-#define ALONE_MOST 16u
-#define ALONE_PART 4u
-#define ALONE_TIMES 2u
-#define ALONE_SHARE 32u
+#define LARGE_DEPOT_BLOCKS 16u
+#define LARGE_DEPOT_BUDGET_DIV 4u
+#define LARGE_DEPOTS_BUDGET_MUL 2u
+#define LARGE_DEPOTS_HEAP_DIV 32u
 #define DECAY_AT_ONCE 512u   /* blocks that are put back under one hold of the lock */
 #define MAKE_ROOM_LOOKS 8u   /* depots that are looked at for blocks that nobody needs */
 
-static size_t size_of(unsigned class)
+static size_t heap_block_size(unsigned class)
 {
     return hak_classes[class].size;
 }
 
-static bool shares_budget(unsigned class)
+static bool depot_shares_budget(unsigned class)
 {
-    return size_of(class) <= HAK_DEPOT_SHARING_MAX;
+    return heap_block_size(class) <= HAK_DEPOT_SHARING_MAX;
 }
 
 /* ---- slabs ---- */
 
-static bool only_one_listed(const struct hak_slab *slab, const struct hak_slab_lists *lists)
+static bool heap_lists_only(const struct hak_slab *slab, const struct hak_slab_lists *lists)
 {
     for (unsigned i = 0; i < HAK_LIST_COUNT; i++)
         if (lists->head[i] && (lists->head[i] != slab || slab->next))
@@ -46,12 +46,12 @@ static bool only_one_listed(const struct hak_slab *slab, const struct hak_slab_l
     return true;
 }
 
-static void destroy(struct hak_heap *heap, struct hak_slab *slab)
+static void heap_destroy_slab(struct hak_heap *heap, struct hak_slab *slab)
 {
     if (HAK_STATS)
         heap->slabs[slab->class]--;
     heap->units -= slab->units;
-    heap->slab_bytes -= slab->capacity * size_of(slab->class);
+    heap->slab_bytes -= slab->capacity * heap_block_size(slab->class);
     if (heap->empty[slab->class] == slab)
         heap->empty[slab->class] = NULL;
     hak_slab_destroy(slab, &heap->lists[slab->class]);
@@ -60,7 +60,7 @@ static void destroy(struct hak_heap *heap, struct hak_slab *slab)
 /* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the
  * class would have it created again, if there is a thread that asks for one.  So no class has two that are empty.
  * False if the slab is gone. */
-static bool put_in_slab(struct hak_heap *heap, struct hak_slab *slab, void *block)
+static bool heap_put_block(struct hak_heap *heap, struct hak_slab *slab, void *block)
 {
     unsigned class = slab->class;
     struct hak_slab_lists *lists = &heap->lists[class];
@@ -68,20 +68,20 @@ static bool put_in_slab(struct hak_heap *heap, struct hak_slab *slab, void *bloc
         return true;
     if (HAK_STATS)
         heap->out[class]--;
-    heap->slab_bytes += size_of(class);
+    heap->slab_bytes += heap_block_size(class);
     if (HAK_LIKELY(!hak_slab_empty(slab)))
         return true;
-    if (!heap->abandoned && only_one_listed(slab, lists)) {
+    if (!heap->abandoned && heap_lists_only(slab, lists)) {
         heap->empty[class] = slab;
         return true;
     }
-    destroy(heap, slab);
+    heap_destroy_slab(heap, slab);
     return false;
 }
 
 /* Blocks of the class into their slabs.  Neighbours tend to come one after the other, and find their slab known.  One
  * that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
-static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+static void heap_put(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
     struct hak_slab *slab = NULL;
     uintptr_t unit = 0;
@@ -89,13 +89,13 @@ static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsi
         if (!slab || (uintptr_t)blocks[i] >> HAK_UNIT_SHIFT != unit) {
             slab = NULL;
             if (HAK_UNLIKELY(HAK_ENTRY_FIRST(hak_entry_of(blocks[i])) != HAK_ENTRY(heap->number, class))) {
-                hak_misuse_double_free("free", blocks[i], size_of(class));
+                hak_misuse_double_free("free", blocks[i], heap_block_size(class));
                 continue;
             }
             slab = hak_slab_of(blocks[i]);
             unit = (uintptr_t)blocks[i] >> HAK_UNIT_SHIFT;
         }
-        if (!put_in_slab(heap, slab, blocks[i]))
+        if (!heap_put_block(heap, slab, blocks[i]))
             slab = NULL;
     }
     if (HAK_UNLIKELY(heap->abandoned) && hak_slab_pick(&heap->lists[class]))
@@ -104,7 +104,7 @@ static void put(struct hak_heap *heap, unsigned class, void *const *blocks, unsi
 
 /* The slab to take from: one of the heap's own, one of a heap without a thread, or a new one, of which *untouched tells
  * as hak_span_alloc() does. */
-static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool may_create, bool *untouched)
+static struct hak_slab *heap_find_slab(struct hak_heap *heap, unsigned class, bool may_create, bool *untouched)
 {
     struct hak_slab_lists *lists = &heap->lists[class];
     struct hak_slab *slab = hak_slab_pick(lists);
@@ -115,7 +115,7 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
     slab = hak_slab_create(class, heap->number, lists, untouched);
     if (slab) {
         heap->units += slab->units;
-        heap->slab_bytes += slab->capacity * size_of(class);
+        heap->slab_bytes += slab->capacity * heap_block_size(class);
         if (HAK_STATS)
             heap->slabs[class]++;
     }
@@ -124,16 +124,16 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned class, bool ma
 
 /* Takes up to `want` blocks, stored downwards from `end`, so that the lowest is the first to be popped.  *untouched, if
  * set, is about the slab of that one. */
-static unsigned take(struct hak_heap *heap, unsigned class, void **end, unsigned want, bool *untouched)
+static unsigned heap_take(struct hak_heap *heap, unsigned class, void **end, unsigned want, bool *untouched)
 {
     unsigned taken = 0;
     while (taken < want) {
-        struct hak_slab *slab = find_slab(heap, class, taken == 0, untouched);
+        struct hak_slab *slab = heap_find_slab(heap, class, taken == 0, untouched);
         if (!slab)
             break;
         taken += hak_slab_take(slab, &heap->lists[class], end - taken, want - taken);
     }
-    heap->slab_bytes -= taken * size_of(class);
+    heap->slab_bytes -= taken * heap_block_size(class);
     if (HAK_STATS)
         heap->out[class] += taken;
     return taken;
@@ -162,30 +162,30 @@ static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned count)
 }
 
 /* So many more blocks, or fewer. */
-static void count_depot(struct hak_heap *heap, unsigned class, size_t count)
+static void depot_account(struct hak_heap *heap, unsigned class, size_t count)
 {
-    size_t bytes = count * size_of(class);
+    size_t bytes = count * heap_block_size(class);
     heap->depot_bytes += bytes;
-    if (shares_budget(class))
+    if (depot_shares_budget(class))
         heap->budgeted += bytes;
 }
 
 /* Takes the oldest `count` blocks out of a depot. */
-static void put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
+static void depot_put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
 {
     struct hak_depot *depot = &heap->depots[class];
     if (count == 0) /* and perhaps no array yet */
         return;
-    put(heap, class, depot->blocks, count);
+    heap_put(heap, class, depot->blocks, count);
     depot->count -= count;
     depot->low -= count;
-    count_depot(heap, class, -(size_t)count);
+    depot_account(heap, class, -(size_t)count);
     memmove(depot->blocks, depot->blocks + count, depot->count * sizeof *depot->blocks);
 }
 
 /* Puts some of what has lain at the bottom of another class's depot since this looked at it last, or hak_heap_decay()
  * did, back into slabs: each depot in turn. */
-static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
+static HAK_NOINLINE void depot_make_room(struct hak_heap *heap, unsigned class)
 {
     for (unsigned looks = 0; looks < MAKE_ROOM_LOOKS; looks++) {
         unsigned other = heap->cursor;
@@ -194,7 +194,7 @@ static HAK_NOINLINE void make_room(struct hak_heap *heap, unsigned class)
         if (other == class || depot->count == 0)
             continue;
         uint32_t unused = HAK_MIN(depot->low, DECAY_AT_ONCE);
-        put_oldest(heap, other, unused);
+        depot_put_oldest(heap, other, unused);
         depot->low = depot->count;
         if (unused)
             return;
@@ -206,14 +206,15 @@ static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count
 {
     struct hak_depot *depot = &heap->depots[class];
     size_t budget = hak_knob_value(depot_budget);
-    if (!shares_budget(class)) {
-        size_t most = HAK_MAX(budget * ALONE_TIMES, heap->units * HAK_UNIT / ALONE_SHARE);
-        if (depot->count + count > HAK_MIN(ALONE_MOST, budget / ALONE_PART / size_of(class)) ||
-            heap->depot_bytes - heap->budgeted + count * size_of(class) > most)
+    if (!depot_shares_budget(class)) {
+        size_t most = HAK_MAX(budget * LARGE_DEPOTS_BUDGET_MUL, heap->units * HAK_UNIT / LARGE_DEPOTS_HEAP_DIV);
+        size_t most_here = HAK_MIN(LARGE_DEPOT_BLOCKS, budget / LARGE_DEPOT_BUDGET_DIV / heap_block_size(class));
+        if (depot->count + count > most_here ||
+            heap->depot_bytes - heap->budgeted + count * heap_block_size(class) > most)
             return false;
-    } else if (HAK_UNLIKELY(heap->budgeted + count * size_of(class) > budget)) {
-        make_room(heap, class);
-        if (heap->budgeted + count * size_of(class) > budget)
+    } else if (HAK_UNLIKELY(heap->budgeted + count * heap_block_size(class) > budget)) {
+        depot_make_room(heap, class);
+        if (heap->budgeted + count * heap_block_size(class) > budget)
             return false;
     }
     return HAK_LIKELY(depot->count + count <= depot->room) || depot_grow(depot, count);
@@ -224,7 +225,7 @@ static void depot_push(struct hak_heap *heap, unsigned class, void *const *block
     struct hak_depot *depot = &heap->depots[class];
     memcpy(depot->blocks + depot->count, blocks, count * sizeof *blocks);
     depot->count += count;
-    count_depot(heap, class, count);
+    depot_account(heap, class, count);
 }
 
 static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
@@ -235,7 +236,7 @@ static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, 
         return 0;
     depot->count -= count;
     depot->low = HAK_MIN(depot->low, depot->count);
-    count_depot(heap, class, -(size_t)count);
+    depot_account(heap, class, -(size_t)count);
     memcpy(blocks, depot->blocks + depot->count, count * sizeof *blocks);
     return count;
 }
@@ -249,41 +250,41 @@ static bool depot_holds(const struct hak_depot *depot, const void *block)
 }
 
 /* One of the larger blocks.  Their depots hold so few that it costs little to look whether it is there already. */
-static void store_large(struct hak_heap *heap, unsigned class, void *block)
+static void heap_store_large(struct hak_heap *heap, unsigned class, void *block)
 {
     if (HAK_UNLIKELY(depot_holds(&heap->depots[class], block)))
-        hak_misuse_double_free("free", block, size_of(class));
+        hak_misuse_double_free("free", block, heap_block_size(class));
     else if (depot_has_room(heap, class, 1))
         depot_push(heap, class, &block, 1);
     else
-        put(heap, class, &block, 1);
+        heap_put(heap, class, &block, 1);
 }
 
 /* Whether a single block is the very one that came last: then it was freed twice in a row, by a thread whose magazine
  * has no room to tell so. */
-static bool on_top(const struct hak_depot *depot, void *const *blocks, unsigned count)
+static bool depot_has_on_top(const struct hak_depot *depot, void *const *blocks, unsigned count)
 {
     return count == 1 && depot->count && depot->blocks[depot->count - 1] == blocks[0];
 }
 
 /* Free blocks of one class: into the depot if it has room, else into their slabs. */
-static void store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+static void heap_store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
     if (HAK_UNLIKELY(heap->abandoned))
-        put(heap, class, blocks, count);
-    else if (HAK_UNLIKELY(!shares_budget(class)))
+        heap_put(heap, class, blocks, count);
+    else if (HAK_UNLIKELY(!depot_shares_budget(class)))
         for (unsigned i = 0; i < count; i++)
-            store_large(heap, class, blocks[i]);
-    else if (HAK_UNLIKELY(on_top(&heap->depots[class], blocks, count)))
-        hak_misuse_double_free("free", blocks[0], size_of(class));
+            heap_store_large(heap, class, blocks[i]);
+    else if (HAK_UNLIKELY(depot_has_on_top(&heap->depots[class], blocks, count)))
+        hak_misuse_double_free("free", blocks[0], heap_block_size(class));
     else if (HAK_LIKELY(depot_has_room(heap, class, count)))
         depot_push(heap, class, blocks, count);
     else
-        put(heap, class, blocks, count);
+        heap_put(heap, class, blocks, count);
 }
 
 /* After blocks came in. */
-static void note_level(struct hak_heap *heap)
+static void heap_note_level(struct hak_heap *heap)
 {
     hak_trigger_compare(heap->depot_bytes + heap->slab_bytes, heap->purge_threshold);
 }
@@ -296,7 +297,7 @@ unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsi
     hak_lock(&heap->lock);
     unsigned got = depot_pop(heap, class, blocks, want);
     if (got == 0) {
-        got = take(heap, class, blocks + want, want, &untouched);
+        got = heap_take(heap, class, blocks + want, want, &untouched);
         if (got < want)
             memmove(blocks, blocks + want - got, got * sizeof *blocks);
     }
@@ -309,8 +310,8 @@ unsigned hak_heap_get(struct hak_heap *heap, unsigned class, void **blocks, unsi
 void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
 {
     hak_lock(&heap->lock);
-    store(heap, class, blocks, count);
-    note_level(heap);
+    heap_store(heap, class, blocks, count);
+    heap_note_level(heap);
     hak_unlock(&heap->lock);
 }
 
@@ -324,7 +325,7 @@ struct sorted_batch {
 };
 
 /* Takes the heap's blocks out of the array; moves the others to its front and returns how many they are. */
-static unsigned sort_by_class(struct sorted_batch *batch, const struct hak_heap *heap, void **blocks, unsigned count)
+static unsigned heap_sort_batch(struct sorted_batch *batch, const struct hak_heap *heap, void **blocks, unsigned count)
 {
     uint8_t class_of[HAK_RECEIVE_MAX];
     void *mine[HAK_RECEIVE_MAX];
@@ -356,13 +357,13 @@ static unsigned sort_by_class(struct sorted_batch *batch, const struct hak_heap 
     return others;
 }
 
-static void store_sorted(struct hak_heap *heap, const struct sorted_batch *batch)
+static void heap_store_batch(struct hak_heap *heap, const struct sorted_batch *batch)
 {
     unsigned start = 0;
     for (unsigned class = batch->first; class <= batch->last; class++) {
         unsigned end = batch->end[class];
         if (end > start)
-            store(heap, class, batch->blocks + start, end - start);
+            heap_store(heap, class, batch->blocks + start, end - start);
         start = end;
     }
     heap->remote_frees += batch->count;
@@ -372,11 +373,11 @@ unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
 {
     struct sorted_batch batch;
     uint32_t moved = hak_load_acquire(&heap->moved);
-    unsigned others = sort_by_class(&batch, heap, blocks, count);
+    unsigned others = heap_sort_batch(&batch, heap, blocks, count);
     hak_lock(&heap->lock);
     if (HAK_LIKELY(hak_load(&heap->moved) == moved)) {
-        store_sorted(heap, &batch);
-        note_level(heap);
+        heap_store_batch(heap, &batch);
+        heap_note_level(heap);
     } else {
         /* Some may be of slabs that have another owner since. */
         memcpy(blocks + others, batch.blocks, batch.count * sizeof *blocks);
@@ -393,17 +394,17 @@ void hak_heap_drain_depot(struct hak_heap *heap, unsigned class)
     struct hak_depot *depot = &heap->depots[class];
     if (depot->room == 0)
         return;
-    put(heap, class, depot->blocks, depot->count);
-    count_depot(heap, class, -(size_t)depot->count);
+    heap_put(heap, class, depot->blocks, depot->count);
+    depot_account(heap, class, -(size_t)depot->count);
     hak_meta_free(depot->blocks, depot->room * sizeof *depot->blocks);
     *depot = (struct hak_depot){0};
 }
 
-static void destroy_empty_slabs(struct hak_heap *heap)
+static void heap_destroy_empty_slabs(struct hak_heap *heap)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         if (heap->empty[class] && hak_slab_empty(heap->empty[class]))
-            destroy(heap, heap->empty[class]);
+            heap_destroy_slab(heap, heap->empty[class]);
         heap->empty[class] = NULL;
     }
 }
@@ -411,7 +412,7 @@ static void destroy_empty_slabs(struct hak_heap *heap)
 void hak_heap_abandon(struct hak_heap *heap)
 {
     heap->abandoned = true;
-    destroy_empty_slabs(heap);
+    heap_destroy_empty_slabs(heap);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
         if (heap->depots[class].count || hak_slab_pick(&heap->lists[class]))
             hak_adopt_offer(heap, class);
@@ -422,7 +423,7 @@ void hak_heap_drain(struct hak_heap *heap)
     hak_lock(&heap->lock);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
         hak_heap_drain_depot(heap, class);
-    destroy_empty_slabs(heap);
+    heap_destroy_empty_slabs(heap);
     hak_unlock(&heap->lock);
 }
 
@@ -435,7 +436,7 @@ void hak_heap_decay(struct hak_heap *heap)
         struct hak_depot *depot = &heap->depots[class];
         while (depot->low > 0) {
             uint32_t count = HAK_MIN(depot->low, left);
-            put_oldest(heap, class, count);
+            depot_put_oldest(heap, class, count);
             left -= count;
             if (left > 0)
                 continue;
@@ -448,11 +449,11 @@ void hak_heap_decay(struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-static size_t give_back(struct hak_heap *heap, struct hak_slab *slab)
+static size_t heap_purge_slab(struct hak_heap *heap, struct hak_slab *slab)
 {
     size_t given = 0;
     if (hak_slab_empty(slab))
-        destroy(heap, slab);
+        heap_destroy_slab(heap, slab);
     else if (slab->free * 2u >= slab->capacity)
         given = hak_slab_purge(slab);
     heap->purged += given;
@@ -466,7 +467,7 @@ size_t hak_heap_age_slab(struct hak_heap *heap, struct hak_slab *slab, bool now)
     uint32_t entry = hak_load(hak_entry_at(slab->super->window, slab->base));
     if (HAK_ENTRY_OWNER(entry) == heap->number && slab->back == 0) {
         if (now || slab->idle_age == HAK_PURGE_PASSES)
-            given = give_back(heap, slab);
+            given = heap_purge_slab(heap, slab);
         else if (slab->idle_age < HAK_PURGE_PASSES)
             slab->idle_age++;
     }

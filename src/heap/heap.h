@@ -23,7 +23,7 @@ struct hak_depot {
 #define HAK_DEPOT_SHARING_MAX 8192u
 
 /* The number of the heap without threads, for those that are exiting or could not have a cache. */
-#define HAK_HEAP_COMMONS 1u
+#define HAK_HEAP_ORPHAN 1u
 
 /*
  * For each class: blocks in slabs = free bits + out, and out = blocks in this heap's depot and its threads' magazines +

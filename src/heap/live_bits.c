@@ -9,7 +9,7 @@
 
 /* The word and bit of a block of a class; NULL for large, huge and foreign ones, which their own tables know.  False if
  * it is none, and that was reported. */
-static bool find(const char *call, const void *p, _Atomic uint64_t **word, uint64_t *bit)
+static bool live_bits_find(const char *call, const void *p, _Atomic uint64_t **word, uint64_t *bit)
 {
     unsigned index;
     *word = NULL;
@@ -25,7 +25,7 @@ static bool find(const char *call, const void *p, _Atomic uint64_t **word, uint6
     return true;
 }
 
-static bool report_freed(const char *call, const void *p)
+static bool live_bits_report_freed(const char *call, const void *p)
 {
     hak_misuse_double_free(call, p, hak_classes[hak_slab_of(p)->class].size);
     return false;
@@ -35,7 +35,7 @@ void hak_live_bits_mark_live(const void *block)
 {
     uint64_t bit;
     _Atomic uint64_t *word;
-    if (find("malloc", block, &word, &bit) && word)
+    if (live_bits_find("malloc", block, &word, &bit) && word)
         HAK_REQUIRE((atomic_fetch_or(word, bit) & bit) == 0);
 }
 
@@ -43,16 +43,16 @@ bool hak_live_bits_mark_free(const char *call, const void *p)
 {
     uint64_t bit;
     _Atomic uint64_t *word;
-    if (!find(call, p, &word, &bit))
+    if (!live_bits_find(call, p, &word, &bit))
         return false;
-    return !word || (atomic_fetch_and(word, ~bit) & bit) != 0 || report_freed(call, p);
+    return !word || (atomic_fetch_and(word, ~bit) & bit) != 0 || live_bits_report_freed(call, p);
 }
 
 bool hak_live_bits_expect_live(const char *call, const void *p)
 {
     uint64_t bit;
     _Atomic uint64_t *word;
-    if (!find(call, p, &word, &bit))
+    if (!live_bits_find(call, p, &word, &bit))
         return false;
-    return !word || (atomic_load(word) & bit) != 0 || report_freed(call, p);
+    return !word || (atomic_load(word) & bit) != 0 || live_bits_report_freed(call, p);
 }

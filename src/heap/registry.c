@@ -42,10 +42,10 @@ _Static_assert(HAK_ENTRY_OWNER(HAK_ENTRY(HEAPS_MAX, 0)) == HEAPS_MAX, "a page ma
 static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
 static _Atomic uint32_t heap_count;
 static uint32_t cpus = 1; /* read when a thread would have to share a heap */
-/* Heaps but the orphan heap, by how many threads they have; the last list is of all that have THREADS_TOLD or more.
+/* Heaps but the orphan heap, by how many threads they have; the last list is of all that have LAST_LIST or more.
  * Each is a ring, of which this is the one to be taken next. */
-#define THREADS_TOLD 63u
-static struct hak_heap *by_threads[THREADS_TOLD + 1];
+#define LAST_LIST 63u
+static struct hak_heap *by_threads[LAST_LIST + 1];
 static uint64_t threads_present; /* bit n: by_threads[n] is not empty */
 static struct hak_tcache *free_caches;
 static struct hak_tcache *first_made, *last_made; /* all caches there are, linked through next_made */
@@ -79,15 +79,15 @@ unsigned hak_registry_threads(void)
 }
 
 /* Under hak_registry_lock, as the functions that follow. */
-static unsigned threads_told(struct hak_heap *heap)
+static unsigned registry_list_of(struct hak_heap *heap)
 {
-    return HAK_MIN(hak_load(&heap->threads), THREADS_TOLD);
+    return HAK_MIN(hak_load(&heap->threads), LAST_LIST);
 }
 
 /* In front, as the heap's memory is the warmest; but where heaps are not told apart any more, they take turns. */
-static void list_heap(struct hak_heap *heap)
+static void registry_enlist(struct hak_heap *heap)
 {
-    unsigned list = threads_told(heap);
+    unsigned list = registry_list_of(heap);
     struct hak_heap *first = by_threads[list];
     if (first) {
         heap->next_like = first;
@@ -97,14 +97,14 @@ static void list_heap(struct hak_heap *heap)
     } else {
         heap->next_like = heap->prev_like = heap;
     }
-    if (!first || list < THREADS_TOLD)
+    if (!first || list < LAST_LIST)
         by_threads[list] = heap;
     threads_present |= (uint64_t)1 << list;
 }
 
-static void unlist_heap(struct hak_heap *heap)
+static void registry_unlist(struct hak_heap *heap)
 {
-    unsigned list = threads_told(heap);
+    unsigned list = registry_list_of(heap);
     heap->prev_like->next_like = heap->next_like;
     heap->next_like->prev_like = heap->prev_like;
     if (by_threads[list] == heap)
@@ -113,7 +113,7 @@ static void unlist_heap(struct hak_heap *heap)
         threads_present &= ~((uint64_t)1 << list);
 }
 
-static struct hak_heap *create_heap(void)
+static struct hak_heap *registry_create_heap(void)
 {
     uint32_t number = hak_load(&heap_count) + 1;
     struct hak_heap *heap = hak_meta_alloc(sizeof *heap);
@@ -124,42 +124,42 @@ static struct hak_heap *create_heap(void)
     heap->lock.rank = HAK_RANK_HEAP;
     heap->abandoned = true; /* until a thread has it; the orphan heap for ever */
     heaps[number] = heap;
-    if (number != HAK_HEAP_COMMONS)
-        list_heap(heap);
+    if (number != HAK_HEAP_ORPHAN)
+        registry_enlist(heap);
     hak_store_release(&heap_count, number);
     return heap;
 }
 
 /* For the processors that may be used, and the orphan heap. */
-static uint32_t heaps_wanted(void)
+static uint32_t registry_heaps_wanted(void)
 {
     return (uint32_t)HAK_MIN(cpus * hak_knob_value(heaps_per_cpu), HEAPS_MAX - 1) + 1;
 }
 
-static bool must_share(void)
+static bool registry_must_share(void)
 {
-    return !(threads_present & 1) && hak_load(&heap_count) >= heaps_wanted();
+    return !(threads_present & 1) && hak_load(&heap_count) >= registry_heaps_wanted();
 }
 
 /* One without threads, a new one, or the one with the fewest. */
-static struct hak_heap *choose_heap(void)
+static struct hak_heap *registry_choose(void)
 {
     struct hak_heap *best = threads_present ? by_threads[__builtin_ctzll(threads_present)] : NULL;
-    if ((!best || hak_load(&best->threads)) && hak_load(&heap_count) < heaps_wanted()) {
-        struct hak_heap *fresh = create_heap();
+    if ((!best || hak_load(&best->threads)) && hak_load(&heap_count) < registry_heaps_wanted()) {
+        struct hak_heap *fresh = registry_create_heap();
         best = fresh ? fresh : best;
     }
     return best;
 }
 
-static struct hak_tcache *create_cache(void)
+static struct hak_tcache *registry_create_tcache(void)
 {
     struct hak_tcache *thread = hak_meta_alloc(sizeof *thread);
     if (!thread)
         return NULL;
-    thread->cache.window_base = hak_window_first.base;
-    thread->cache.window_units = hak_window_first.units;
-    thread->cache.window_map = hak_window_first.map;
+    thread->hot.window_base = hak_window_first.base;
+    thread->hot.window_units = hak_window_first.units;
+    thread->hot.window_map = hak_window_first.map;
     hak_tcache_reset(thread);
     if (last_made)
         last_made->next_made = thread;
@@ -170,14 +170,14 @@ static struct hak_tcache *create_cache(void)
     return thread;
 }
 
-static void join_heap(struct hak_tcache *thread, struct hak_heap *heap)
+static void registry_join(struct hak_tcache *thread, struct hak_heap *heap)
 {
     hak_lock(&heap->lock);
     if (heap->abandoned)
         hak_adopt_withdraw(heap);
     heap->abandoned = false;
     thread->heap = heap;
-    thread->cache.key = HAK_ENTRY(heap->number, 0);
+    thread->hot.key = HAK_ENTRY(heap->number, 0);
     thread->prev_of_heap = NULL;
     thread->next_of_heap = heap->threads_list;
     if (thread->next_of_heap)
@@ -186,7 +186,7 @@ static void join_heap(struct hak_tcache *thread, struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-static void leave_heap(struct hak_tcache *thread)
+static void registry_leave(struct hak_tcache *thread)
 {
     struct hak_heap *heap = thread->heap;
     hak_lock(&heap->lock);
@@ -200,17 +200,17 @@ static void leave_heap(struct hak_tcache *thread)
 }
 
 /* One thread more, or less. */
-static void count_thread(struct hak_heap *heap, int change)
+static void registry_count_thread(struct hak_heap *heap, int change)
 {
-    unlist_heap(heap);
+    registry_unlist(heap);
     hak_store(&heap->threads, hak_load(&heap->threads) + (unsigned)change);
-    list_heap(heap);
+    registry_enlist(heap);
     hak_store(&thread_count, hak_load(&thread_count) + (unsigned)change);
 }
 
-static void remove_thread(struct hak_heap *heap)
+static void registry_remove_thread(struct hak_heap *heap)
 {
-    count_thread(heap, -1);
+    registry_count_thread(heap, -1);
     if (hak_load(&heap->threads))
         return;
     hak_lock(&heap->lock);
@@ -222,7 +222,7 @@ bool hak_registry_start(void)
 {
     hak_lock(&hak_registry_lock);
     if (!hak_orphan_heap)
-        hak_orphan_heap = create_heap();
+        hak_orphan_heap = registry_create_heap();
     hak_unlock(&hak_registry_lock);
     return hak_orphan_heap != NULL;
 }
@@ -232,14 +232,14 @@ void hak_registry_abandon(void)
     hak_orphan_heap = NULL;
     hak_store(&heap_count, 0);
     threads_present = 0;
-    for (unsigned list = 0; list <= THREADS_TOLD; list++)
+    for (unsigned list = 0; list <= LAST_LIST; list++)
         by_threads[list] = NULL;
 }
 
 /* The cache is nobody's any more. */
-static void set_free(struct hak_tcache *thread, enum hak_tcache_state state)
+static void registry_set_free(struct hak_tcache *thread, enum hak_tcache_state state)
 {
-    remove_thread(thread->heap);
+    registry_remove_thread(thread->heap);
     thread->tls = NULL;
     thread->state = state;
     thread->next_free = free_caches;
@@ -247,10 +247,10 @@ static void set_free(struct hak_tcache *thread, enum hak_tcache_state state)
 }
 
 /* What a thread that is no more has left in its cache. */
-static void salvage(struct hak_tcache *thread)
+static void registry_salvage(struct hak_tcache *thread)
 {
     hak_tcache_salvage(thread);
-    leave_heap(thread);
+    registry_leave(thread);
 }
 
 /*
@@ -260,46 +260,46 @@ static void salvage(struct hak_tcache *thread)
  */
 struct suspect {
     struct hak_tcache *thread;
-    uint32_t number, owners; /* what they were when it was looked at */
+    uint32_t tid, owners; /* what they were when it was looked at */
 };
 
-static unsigned find_suspects(struct suspect *suspects, uint32_t process)
+static unsigned registry_find_suspects(struct suspect *suspects, uint32_t pid)
 {
     unsigned count = 0;
     for (unsigned left = HAK_MIN(RECLAIM_LOOKS, caches_made); left; left--) {
         reclaim_next = reclaim_next && reclaim_next->next_made ? reclaim_next->next_made : first_made;
-        if (reclaim_next->state == HAK_TCACHE_BOUND && reclaim_next->process == process)
-            suspects[count++] = (struct suspect){reclaim_next, reclaim_next->thread, reclaim_next->owners};
+        if (reclaim_next->state == HAK_TCACHE_BOUND && reclaim_next->pid == pid)
+            suspects[count++] = (struct suspect){reclaim_next, reclaim_next->tid, reclaim_next->owners};
     }
     return count;
 }
 
-static void take_back(const struct suspect *suspect)
+static void registry_take_back(const struct suspect *suspect)
 {
     struct hak_tcache *thread = suspect->thread;
     if (thread->state != HAK_TCACHE_BOUND || thread->owners != suspect->owners)
         return;
-    set_free(thread, HAK_TCACHE_FREE);
-    salvage(thread);
+    registry_set_free(thread, HAK_TCACHE_FREE);
+    registry_salvage(thread);
 }
 
 /* Without a lock: the kernel is asked, and others may start and end threads meanwhile. */
-static void reclaim(void)
+static void registry_reclaim_some(void)
 {
     struct suspect suspects[RECLAIM_LOOKS];
-    uint32_t process = hak_os_pid();
+    uint32_t pid = hak_os_pid();
     unsigned gone = 0;
     hak_lock(&hak_registry_lock);
-    unsigned count = find_suspects(suspects, process);
+    unsigned count = registry_find_suspects(suspects, pid);
     hak_unlock(&hak_registry_lock);
     for (unsigned i = 0; i < count; i++)
-        if (hak_os_tid_is_gone(process, suspects[i].number))
+        if (hak_os_tid_is_gone(pid, suspects[i].tid))
             suspects[gone++] = suspects[i];
     if (gone == 0)
         return;
     hak_lock(&hak_registry_lock);
     for (unsigned i = 0; i < gone; i++)
-        take_back(&suspects[i]);
+        registry_take_back(&suspects[i]);
     hak_unlock(&hak_registry_lock);
 }
 
@@ -309,33 +309,33 @@ void hak_registry_reclaim(void)
     unsigned all = caches_made;
     hak_unlock(&hak_registry_lock);
     for (unsigned seen = 0; seen < all; seen += RECLAIM_LOOKS)
-        reclaim();
+        registry_reclaim_some();
     hak_misuse_report();
 }
 
-static void set_owner(struct hak_tcache *thread, uint32_t process, uint32_t number)
+static void registry_set_owner(struct hak_tcache *thread, uint32_t pid, uint32_t tid)
 {
     thread->tls = &hak_tls;
-    thread->process = process;
-    thread->thread = number;
+    thread->pid = pid;
+    thread->tid = tid;
     thread->owners++;
 }
 
 /* A cache that nobody has.  NULL if memory is out. */
-static struct hak_tcache *free_cache(void)
+static struct hak_tcache *registry_take_free(void)
 {
     struct hak_tcache *thread = free_caches;
     if (!thread)
-        return create_cache();
+        return registry_create_tcache();
     free_caches = thread->next_free;
     if (thread->state == HAK_TCACHE_STALE)
-        salvage(thread);
+        registry_salvage(thread);
     return thread;
 }
 
 struct hak_tcache *hak_registry_acquire(void)
 {
-    uint32_t process = hak_os_pid(), number = hak_os_tid();
+    uint32_t pid = hak_os_pid(), tid = hak_os_tid();
     hak_lock(&hak_registry_lock);
     /* The main thread may have had a cache before its variables were set once more (see thread.h). */
     struct hak_tcache *thread = first_made;
@@ -345,22 +345,22 @@ struct hak_tcache *hak_registry_acquire(void)
     }
     if (!free_caches && first_made) {
         hak_unlock(&hak_registry_lock);
-        reclaim();
+        registry_reclaim_some();
         hak_lock(&hak_registry_lock);
     }
-    if (must_share()) {
+    if (registry_must_share()) {
         hak_unlock(&hak_registry_lock);
         unsigned now = hak_os_cpus();
         hak_lock(&hak_registry_lock);
         cpus = now;
     }
-    struct hak_heap *heap = choose_heap();
-    thread = heap ? free_cache() : NULL;
+    struct hak_heap *heap = registry_choose();
+    thread = heap ? registry_take_free() : NULL;
     if (thread) {
-        set_owner(thread, process, number);
+        registry_set_owner(thread, pid, tid);
         thread->state = HAK_TCACHE_BOUND; /* before others see it on the heap's list */
-        join_heap(thread, heap);
-        count_thread(heap, 1);
+        registry_join(thread, heap);
+        registry_count_thread(heap, 1);
     }
     hak_unlock(&hak_registry_lock);
     return thread;
@@ -370,15 +370,15 @@ void hak_registry_release(struct hak_tcache *thread)
 {
     hak_tcache_empty(thread);
     hak_lock(&hak_registry_lock);
-    leave_heap(thread);
-    set_free(thread, HAK_TCACHE_FREE);
+    registry_leave(thread);
+    registry_set_free(thread, HAK_TCACHE_FREE);
     hak_unlock(&hak_registry_lock);
 }
 
 void hak_registry_in_process(struct hak_tcache *mine)
 {
     if (mine)
-        set_owner(mine, hak_os_pid(), hak_os_tid());
+        registry_set_owner(mine, hak_os_pid(), hak_os_tid());
 }
 
 void hak_registry_orphan_all(struct hak_tcache *mine)
@@ -387,5 +387,5 @@ void hak_registry_orphan_all(struct hak_tcache *mine)
     for (uint32_t number = 2; number <= hak_heap_count(); number++)
         for (struct hak_tcache *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
             if (thread != mine && thread->state == HAK_TCACHE_BOUND)
-                set_free(thread, HAK_TCACHE_STALE);
+                registry_set_free(thread, HAK_TCACHE_STALE);
 }

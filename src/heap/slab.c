@@ -12,17 +12,17 @@
 #include "os/os.h"
 #include "pages/misuse.h"
 
-static unsigned words_of(unsigned capacity)
+static unsigned slab_words(unsigned capacity)
 {
     return (capacity + 63) / 64;
 }
 
-static size_t bytes_of(unsigned capacity)
+static size_t slab_bitmap_bytes(unsigned capacity)
 {
-    return words_of(capacity) * sizeof(uint64_t);
+    return slab_words(capacity) * sizeof(uint64_t);
 }
 
-static enum hak_list list_for(const struct hak_slab *slab)
+static enum hak_list slab_list_for(const struct hak_slab *slab)
 {
     if (slab->free == 0)
         return HAK_LIST_NONE;
@@ -46,7 +46,7 @@ void hak_slab_unlist(struct hak_slab *slab, struct hak_slab_lists *lists)
 
 void hak_slab_enlist(struct hak_slab *slab, struct hak_slab_lists *lists)
 {
-    enum hak_list list = list_for(slab);
+    enum hak_list list = slab_list_for(slab);
     slab->list = (uint8_t)list;
     if (list == HAK_LIST_NONE)
         return;
@@ -57,9 +57,9 @@ void hak_slab_enlist(struct hak_slab *slab, struct hak_slab_lists *lists)
     lists->head[list] = slab;
 }
 
-static void relist(struct hak_slab *slab, struct hak_slab_lists *lists)
+static void slab_relist(struct hak_slab *slab, struct hak_slab_lists *lists)
 {
-    if (HAK_LIKELY(list_for(slab) == slab->list))
+    if (HAK_LIKELY(slab_list_for(slab) == slab->list))
         return;
     hak_slab_unlist(slab, lists);
     hak_slab_enlist(slab, lists);
@@ -68,25 +68,25 @@ static void relist(struct hak_slab *slab, struct hak_slab_lists *lists)
 struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab_lists *lists, bool *untouched)
 {
     const struct hak_class *traits = &hak_classes[class];
-    unsigned words = words_of(traits->capacity);
+    unsigned words = slab_words(traits->capacity);
     uint32_t entry = HAK_ENTRY(owner, class);
     uint64_t *bits = NULL;
     _Atomic uint64_t *live = NULL;
     if (words > sizeof((struct hak_slab *)0)->bits_here / sizeof(uint64_t)) {
-        bits = hak_meta_alloc(bytes_of(traits->capacity));
+        bits = hak_meta_alloc(slab_bitmap_bytes(traits->capacity));
         if (!bits)
             return NULL;
     }
     if (HAK_DEBUG)
-        live = hak_meta_alloc(bytes_of(traits->capacity));
+        live = hak_meta_alloc(slab_bitmap_bytes(traits->capacity));
     struct hak_slab *slab = NULL;
     if (!HAK_DEBUG || live)
         slab = hak_span_alloc(traits->units, entry, untouched);
     if (!slab) {
         if (bits)
-            hak_meta_free(bits, bytes_of(traits->capacity));
+            hak_meta_free(bits, slab_bitmap_bytes(traits->capacity));
         if (live)
-            hak_meta_free((void *)live, bytes_of(traits->capacity));
+            hak_meta_free((void *)live, slab_bitmap_bytes(traits->capacity));
         return NULL;
     }
     slab->bits = bits ? bits : slab->bits_here;
@@ -108,9 +108,9 @@ void hak_slab_destroy(struct hak_slab *slab, struct hak_slab_lists *lists)
     HAK_INVARIANT(hak_slab_empty(slab));
     hak_slab_unlist(slab, lists);
     if (slab->bits != slab->bits_here)
-        hak_meta_free(slab->bits, bytes_of(slab->capacity));
+        hak_meta_free(slab->bits, slab_bitmap_bytes(slab->capacity));
     if (slab->live)
-        hak_meta_free((void *)slab->live, bytes_of(slab->capacity));
+        hak_meta_free((void *)slab->live, slab_bitmap_bytes(slab->capacity));
     slab->bits = NULL;
     slab->live = NULL;
     hak_span_free(slab);
@@ -141,7 +141,7 @@ unsigned hak_slab_take(struct hak_slab *slab, struct hak_slab_lists *lists, void
     slab->first_word = (uint16_t)word;
     slab->free = (uint16_t)(slab->free - taken);
     slab->idle_age = HAK_IDLE_NONE;
-    relist(slab, lists);
+    slab_relist(slab, lists);
     return taken;
 }
 
@@ -162,11 +162,11 @@ bool hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *blo
     slab->first_word = HAK_MIN(slab->first_word, word);
     slab->free++;
     slab->idle_age = HAK_IDLE_NONE;
-    relist(slab, lists);
+    slab_relist(slab, lists);
     return true;
 }
 
-static bool all_free(const struct hak_slab *slab, unsigned first, unsigned last)
+static bool slab_all_free(const struct hak_slab *slab, unsigned first, unsigned last)
 {
     for (unsigned word = first / 64; word <= last / 64; word++) {
         uint64_t wanted = UINT64_MAX;
@@ -181,11 +181,11 @@ static bool all_free(const struct hak_slab *slab, unsigned first, unsigned last)
 }
 
 /* Whether all blocks that have a byte in the page are free. */
-static bool page_is_free(const struct hak_slab *slab, size_t offset)
+static bool slab_page_is_free(const struct hak_slab *slab, size_t offset)
 {
     size_t size = hak_classes[slab->class].size;
     size_t first = offset / size, last = (offset + hak_os_page - 1) / size;
-    return first < slab->capacity && all_free(slab, (unsigned)first, (unsigned)HAK_MIN(last, slab->capacity - 1u));
+    return first < slab->capacity && slab_all_free(slab, (unsigned)first, (unsigned)HAK_MIN(last, slab->capacity - 1u));
 }
 
 size_t hak_slab_purge(struct hak_slab *slab)
@@ -193,7 +193,7 @@ size_t hak_slab_purge(struct hak_slab *slab)
     size_t end = slab->units * HAK_UNIT, given = 0;
     slab->idle_age = HAK_IDLE_PURGED;
     for (size_t start = 0, stop; start < end; start = stop + hak_os_page) {
-        for (stop = start; stop < end && page_is_free(slab, stop); stop += hak_os_page)
+        for (stop = start; stop < end && slab_page_is_free(slab, stop); stop += hak_os_page)
             ;
         if (stop > start && hak_os_purge(slab->base + start, stop - start))
             given += stop - start;

@@ -28,46 +28,46 @@
 
 /* ---- magazines ---- */
 
-static void set_room(struct hak_tcache *thread, unsigned class, unsigned room)
+static void tcache_set_room(struct hak_tcache *thread, unsigned class, unsigned room)
 {
-    struct hak_mag *mag = &thread->cache.mags[class];
+    struct hak_mag *mag = &thread->hot.mags[class];
     thread->room_bytes += ((size_t)room - mag->room) * mag->size;
     mag->room = room;
     mag->limit = hak_mag_base(thread, class) + room;
 }
 
 /* How many bytes the thread's magazines may hold. */
-static size_t budget(void)
+static size_t tcache_budget(void)
 {
     size_t all = hak_knob_value(magazine_budget_total);
     size_t share = all / HAK_MAX(hak_registry_threads(), 1);
     return HAK_MIN(HAK_MAX(share, HAK_MIN(all, BUDGET_LEAST)), hak_knob_value(magazine_budget));
 }
 
-static size_t outbox_bytes(void)
+static size_t outbox_bytes_max(void)
 {
-    return HAK_MIN(budget() / OUTBOX_PART, OUTBOX_BYTES_MAX);
+    return HAK_MIN(tcache_budget() / OUTBOX_PART, OUTBOX_BYTES_MAX);
 }
 
 void hak_tcache_reset(struct hak_tcache *thread)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
-        struct hak_mag *mag = &thread->cache.mags[class];
+        struct hak_mag *mag = &thread->hot.mags[class];
         hak_store(&mag->top, hak_mag_base(thread, class));
         mag->inverse = hak_classes[class].inverse;
-        mag->last = hak_classes[class].last;
+        mag->last_product = hak_classes[class].last;
         mag->size = hak_classes[class].size;
-        set_room(thread, class, 0);
+        tcache_set_room(thread, class, 0);
     }
     memset(thread->last_miss, HAK_MISS_NONE, sizeof thread->last_miss);
     thread->room_bytes = 0;
-    thread->outbox.most = outbox_bytes();
+    thread->outbox.most = outbox_bytes_max();
 }
 
 /* Gives the `count` blocks that have been in the magazine the longest to the heap. */
-static void give_oldest(struct hak_tcache *thread, unsigned class, unsigned count)
+static void tcache_give_oldest(struct hak_tcache *thread, unsigned class, unsigned count)
 {
-    struct hak_mag *mag = &thread->cache.mags[class];
+    struct hak_mag *mag = &thread->hot.mags[class];
     void **top = hak_load(&mag->top), **base = hak_mag_base(thread, class);
     /* It seems empty while blocks are on the move. */
     hak_store(&mag->top, base);
@@ -78,11 +78,11 @@ static void give_oldest(struct hak_tcache *thread, unsigned class, unsigned coun
 }
 
 /* Halves the room of another magazine that has not been used up since this looked at it last. */
-static void shrink_another(struct hak_tcache *thread, unsigned class)
+static void tcache_shrink_another(struct hak_tcache *thread, unsigned class)
 {
     for (unsigned looks = 0, all = 0; looks < SHRINK_LOOKS && all < HAK_CLASS_COUNT; all++) {
         unsigned other = thread->cursor;
-        unsigned room = thread->cache.mags[other].room, held;
+        unsigned room = thread->hot.mags[other].room, held;
         bool busy = thread->busy[other];
         thread->cursor = (other + 1) % HAK_CLASS_COUNT;
         thread->busy[other] = false;
@@ -91,16 +91,16 @@ static void shrink_another(struct hak_tcache *thread, unsigned class)
             continue;
         held = hak_mag_held(thread, other);
         if (held > room / 2)
-            give_oldest(thread, other, held - room / 2);
-        set_room(thread, other, room / 2);
+            tcache_give_oldest(thread, other, held - room / 2);
+        tcache_set_room(thread, other, room / 2);
         return;
     }
 }
 
 /* The room of a magazine that has too little: twice as much, or what the class begins with. */
-static unsigned next_room(struct hak_tcache *thread, unsigned class)
+static unsigned tcache_next_room(struct hak_tcache *thread, unsigned class)
 {
-    const struct hak_mag *mag = &thread->cache.mags[class];
+    const struct hak_mag *mag = &thread->hot.mags[class];
     unsigned most = hak_classes[class].mag_max;
     if (HAK_LIKELY(mag->room))
         return HAK_MIN(mag->room * 2, most);
@@ -110,27 +110,27 @@ static unsigned next_room(struct hak_tcache *thread, unsigned class)
 }
 
 /* Lets the magazine hold more, if the budget allows. */
-static void grow(struct hak_tcache *thread, unsigned class)
+static void tcache_grow(struct hak_tcache *thread, unsigned class)
 {
-    struct hak_mag *mag = &thread->cache.mags[class];
-    unsigned room = mag->room, larger = next_room(thread, class);
+    struct hak_mag *mag = &thread->hot.mags[class];
+    unsigned room = mag->room, larger = tcache_next_room(thread, class);
     if (HAK_LIKELY(larger == room))
         return;
-    size_t most = budget(), left = most > thread->room_bytes ? (most - thread->room_bytes) / mag->size : 0;
+    size_t most = tcache_budget(), left = most > thread->room_bytes ? (most - thread->room_bytes) / mag->size : 0;
     if (left >= larger - room) {
-        set_room(thread, class, larger);
+        tcache_set_room(thread, class, larger);
         return;
     }
     if (room == 0)
-        set_room(thread, class, (unsigned)left);
-    shrink_another(thread, class);
+        tcache_set_room(thread, class, (unsigned)left);
+    tcache_shrink_another(thread, class);
 }
 
 /* How many blocks a magazine gets, or gives: half of what it may hold, as then as many may be freed as taken before it
  * has to come back; and all when it came for the same before, as then the program does nothing but take, or free. */
-static unsigned batch(struct hak_tcache *thread, unsigned class, enum hak_miss miss)
+static unsigned tcache_batch(struct hak_tcache *thread, unsigned class, enum hak_miss miss)
 {
-    unsigned room = thread->cache.mags[class].room;
+    unsigned room = thread->hot.mags[class].room;
     bool again = thread->last_miss[class] == miss;
     thread->last_miss[class] = (uint8_t)miss;
     return again ? room : (room + 1) / 2;
@@ -138,18 +138,18 @@ static unsigned batch(struct hak_tcache *thread, unsigned class, enum hak_miss m
 
 void *hak_tcache_refill(struct hak_tcache *thread, unsigned class)
 {
-    struct hak_mag *mag = &thread->cache.mags[class];
+    struct hak_mag *mag = &thread->hot.mags[class];
     void **base = hak_mag_base(thread, class);
     thread->busy[class] = true;
-    grow(thread, class);
-    unsigned want = HAK_MAX(batch(thread, class, HAK_MISS_EMPTY), 1); /* without room, for the caller alone */
+    tcache_grow(thread, class);
+    unsigned want = HAK_MAX(tcache_batch(thread, class, HAK_MISS_EMPTY), 1); /* without room, for the caller alone */
     unsigned got = hak_heap_get(thread->heap, class, base + 1, want);
     hak_store_release(&mag->top, base + got);
     return hak_mag_pop(mag);
 }
 
 /* A few blocks: worth a look while none of them has gone to the heap. */
-static bool holds(struct hak_tcache *thread, unsigned class, const void *block)
+static bool tcache_holds(struct hak_tcache *thread, unsigned class, const void *block)
 {
     void *const *base = hak_mag_base(thread, class);
     for (unsigned left = hak_mag_held(thread, class); left > 0; left--)
@@ -160,20 +160,20 @@ static bool holds(struct hak_tcache *thread, unsigned class, const void *block)
 
 void hak_tcache_spill(struct hak_tcache *thread, unsigned class, void *block)
 {
-    struct hak_mag *mag = &thread->cache.mags[class];
-    if (HAK_UNLIKELY(mag->room <= ROOM_FIRST && holds(thread, class, block))) {
+    struct hak_mag *mag = &thread->hot.mags[class];
+    if (HAK_UNLIKELY(mag->room <= ROOM_FIRST && tcache_holds(thread, class, block))) {
         hak_misuse_double_free("free", block, mag->size);
         return;
     }
     thread->busy[class] = true;
-    grow(thread, class);
+    tcache_grow(thread, class);
     if (hak_load(&mag->top) == mag->limit) {
-        unsigned count = batch(thread, class, HAK_MISS_FULL);
+        unsigned count = tcache_batch(thread, class, HAK_MISS_FULL);
         if (mag->room == 0) {
             hak_heap_give(thread->heap, class, &block, 1);
             return;
         }
-        give_oldest(thread, class, count);
+        tcache_give_oldest(thread, class, count);
     }
     void **top = hak_load(&mag->top);
     top[1] = block;
@@ -182,7 +182,7 @@ void hak_tcache_spill(struct hak_tcache *thread, unsigned class, void *block)
 
 /* ---- the outbox ---- */
 
-static uint32_t owner_of(const void *block)
+static uint32_t outbox_owner_of(const void *block)
 {
     return HAK_ENTRY_OWNER(hak_entry_of(block));
 }
@@ -190,7 +190,7 @@ static uint32_t owner_of(const void *block)
 void hak_deliver(void **blocks, unsigned count)
 {
     while (count) {
-        uint32_t owner = owner_of(blocks[0]);
+        uint32_t owner = outbox_owner_of(blocks[0]);
         if (HAK_UNLIKELY(owner == 0)) { /* its slab was counted as empty and is gone */
             hak_misuse_double_free("free", blocks[0], 0);
             blocks[0] = blocks[--count];
@@ -201,13 +201,13 @@ void hak_deliver(void **blocks, unsigned count)
 }
 
 /* Sorts the blocks by owner, as far as BUCKETS tell owners apart, and delivers each bucket. */
-static void deliver_sorted(void **blocks, unsigned count)
+static void outbox_deliver_sorted(void **blocks, unsigned count)
 {
     void *sorted[HAK_OUTBOX_MAX];
     uint8_t bucket[HAK_OUTBOX_MAX];
     unsigned end[BUCKETS + 1] = {0};
     for (unsigned i = 0; i < count; i++) {
-        bucket[i] = (uint8_t)(owner_of(blocks[i]) % BUCKETS);
+        bucket[i] = (uint8_t)(outbox_owner_of(blocks[i]) % BUCKETS);
         end[bucket[i] + 1]++;
     }
     for (unsigned i = 0; i < BUCKETS; i++)
@@ -218,7 +218,7 @@ static void deliver_sorted(void **blocks, unsigned count)
         hak_deliver(sorted + start, end[i] - start);
 }
 
-static void flush_outbox(struct hak_tcache *thread)
+static void outbox_flush(struct hak_tcache *thread)
 {
     struct hak_outbox *outbox = &thread->outbox;
     unsigned count = hak_load_acquire(&outbox->count);
@@ -227,11 +227,11 @@ static void flush_outbox(struct hak_tcache *thread)
     hak_store(&outbox->bytes, 0);
     atomic_thread_fence(memory_order_release);
     if (HAK_ENTRY_OWNER(outbox->differences))
-        deliver_sorted(outbox->blocks, count);
+        outbox_deliver_sorted(outbox->blocks, count);
     else
         hak_deliver(outbox->blocks, count);
     outbox->differences = 0;
-    outbox->most = outbox_bytes();
+    outbox->most = outbox_bytes_max();
 }
 
 void hak_tcache_send(struct hak_tcache *thread, void *block, uint32_t entry)
@@ -239,19 +239,19 @@ void hak_tcache_send(struct hak_tcache *thread, void *block, uint32_t entry)
     struct hak_outbox *outbox = &thread->outbox;
     unsigned count = hak_load(&outbox->count);
     size_t bytes = hak_load(&outbox->bytes) + hak_classes[HAK_ENTRY_CLASS(entry)].size;
-    outbox->differences |= outbox->last ^ entry;
-    outbox->last = entry;
+    outbox->differences |= outbox->last_entry ^ entry;
+    outbox->last_entry = entry;
     outbox->blocks[count] = block;
     hak_store_release(&outbox->count, count + 1);
     hak_store(&outbox->bytes, bytes);
     if (count + 1 == HAK_OUTBOX_MAX || bytes >= outbox->most)
-        flush_outbox(thread);
+        outbox_flush(thread);
 }
 
 /* ---- everything ---- */
 
 /* Reports blocks that are there twice and closes the gaps: the last chance before they are somebody else's. */
-static unsigned drop_twice(void **blocks, unsigned count, unsigned class)
+static unsigned tcache_drop_twice(void **blocks, unsigned count, unsigned class)
 {
     uint16_t places[2 * HAK_MAG_MOST]; /* which block is there, counted from 1; by a hash of the address */
     unsigned kept = 0, bits = 2;
@@ -275,23 +275,23 @@ static unsigned drop_twice(void **blocks, unsigned count, unsigned class)
 void hak_tcache_empty(struct hak_tcache *thread)
 {
     void *blocks[HAK_MAG_MOST];
-    flush_outbox(thread);
+    outbox_flush(thread);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         void **base = hak_mag_base(thread, class);
         unsigned count = hak_mag_held(thread, class);
         if (count == 0)
             continue;
         memcpy(blocks, base + 1, count * sizeof *blocks);
-        hak_store(&thread->cache.mags[class].top, base);
+        hak_store(&thread->hot.mags[class].top, base);
         atomic_thread_fence(memory_order_release); /* it seems empty while blocks are on the move */
-        hak_heap_give(thread->heap, class, blocks, drop_twice(blocks, count, class));
+        hak_heap_give(thread->heap, class, blocks, tcache_drop_twice(blocks, count, class));
     }
     hak_tcache_reset(thread);
 }
 
 void hak_tcache_salvage(struct hak_tcache *thread)
 {
-    flush_outbox(thread);
+    outbox_flush(thread);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
         hak_deliver(hak_mag_base(thread, class) + 1, hak_mag_held(thread, class));
     hak_tcache_reset(thread);

@@ -18,12 +18,12 @@
  *   base = slots + mag_offset; *base is NULL for ever, and what an empty magazine pops
  *   base <= top <= limit = base + room, and room <= mag_max
  *   base[1] to *top are the blocks, each of which begins where a block does: free looks before it pushes
- *   inverse, last and size are the class's, so that all that is needed is in one cache line
+ *   inverse, last_product and size are the class's, so that all that is needed is in one cache line
  */
 struct hak_mag {
     _Atomic(void **) top; /* the block that malloc takes next */
     void **limit;         /* free pushes no more when top is there */
-    uint32_t inverse, last;
+    uint32_t inverse, last_product;
     uint32_t size;
     uint32_t room; /* changes as the class is used, within the thread's budget */
 };
@@ -46,7 +46,7 @@ struct hak_outbox {
     _Atomic size_t bytes; /* their sizes added up */
     size_t most;          /* the outbox is delivered when it holds as many bytes */
     /* The page map entry of the block that came last, and in which bits it differed from one before. */
-    uint32_t last, differences;
+    uint32_t last_entry, differences;
     void *blocks[HAK_OUTBOX_MAX];
 };
 
@@ -60,7 +60,7 @@ enum hak_tcache_state {
 };
 
 struct hak_tcache {
-    struct hak_tcache_hot cache; /* first, so that one pointer leads to both */
+    struct hak_tcache_hot hot; /* first, so that one pointer leads to both */
     struct hak_heap *heap;  /* the one it allocates from; others may share it */
     size_t room_bytes;      /* all magazines' rooms, in bytes */
     unsigned cursor;        /* the class whose magazine is next asked to shrink */
@@ -72,7 +72,7 @@ struct hak_tcache {
     /* Under HAK_RANK_REGISTRY (registry.c): */
     struct hak_tcache *next_free;
     const void *tls; /* the owner's hak_tls, which tells threads apart */
-    uint32_t process, thread; /* the owner's numbers, by which registry.c notices that it has ended unseen */
+    uint32_t pid, tid; /* the owner's numbers, by which registry.c notices that it has ended unseen */
     uint32_t owners;          /* how many threads have had it so far */
     struct hak_tcache *next_made;
     enum hak_tcache_state state;
@@ -112,12 +112,12 @@ HAK_INLINE struct hak_tcache *hak_tcache_mine(void)
 }
 
 /* The page map entry of an address.  False if it is not in the first window, or the thread has no cache yet. */
-HAK_INLINE bool hak_tcache_entry(const struct hak_tcache_hot *cache, const void *p, uint32_t *entry)
+HAK_INLINE bool hak_tcache_entry(const struct hak_tcache_hot *hot, const void *p, uint32_t *entry)
 {
-    size_t unit = ((uintptr_t)p - cache->window_base) >> HAK_UNIT_SHIFT;
-    if (HAK_UNLIKELY(unit >= cache->window_units))
+    size_t unit = ((uintptr_t)p - hot->window_base) >> HAK_UNIT_SHIFT;
+    if (HAK_UNLIKELY(unit >= hot->window_units))
         return false;
-    *entry = hak_load(&cache->window_map[unit]);
+    *entry = hak_load(&hot->window_map[unit]);
     return true;
 }
 
@@ -130,7 +130,7 @@ HAK_INLINE void **hak_mag_base(struct hak_tcache *thread, unsigned class)
 /* How many blocks a magazine holds. */
 HAK_INLINE unsigned hak_mag_held(struct hak_tcache *thread, unsigned class)
 {
-    return (unsigned)(hak_load_acquire(&thread->cache.mags[class].top) - hak_mag_base(thread, class));
+    return (unsigned)(hak_load_acquire(&thread->hot.mags[class].top) - hak_mag_base(thread, class));
 }
 
 /* NULL if the magazine is empty. */

@@ -26,7 +26,7 @@
 #include "pages/stock.h"
 #include "pages/superslab.h"
 
-static void for_each_lock(void (*act)(struct hak_lock *))
+static void fork_for_each_lock(void (*act)(struct hak_lock *))
 {
     act(&hak_pressure_lock);
     act(&hak_purge_lock);
@@ -41,12 +41,12 @@ static void for_each_lock(void (*act)(struct hak_lock *))
     act(&hak_meta_lock);
 }
 
-static void take(struct hak_lock *lock)
+static void fork_take(struct hak_lock *lock)
 {
     hak_lock(lock);
 }
 
-static void release(struct hak_lock *lock)
+static void fork_release(struct hak_lock *lock)
 {
     hak_unlock(lock);
 }
@@ -59,7 +59,7 @@ extern void _IO_list_resetlock(void) __attribute__((weak));
 
 static sigset_t mask_before; /* the forking thread's; under all locks */
 
-static void before(void)
+static void fork_before(void)
 {
     sigset_t all, mask;
     if (HAK_SINGLE_THREADED || hak_tls.fork != HAK_FORK_NONE)
@@ -70,18 +70,18 @@ static void before(void)
     if (_IO_list_lock)
         _IO_list_lock();
     hak_tls.fork = HAK_FORK_TAKES;
-    for_each_lock(take);
+    fork_for_each_lock(fork_take);
     hak_tls.fork = HAK_FORK_HOLDS;
     mask_before = mask;
 }
 
-static void in_parent(void)
+static void fork_in_parent(void)
 {
     if (hak_tls.fork != HAK_FORK_HOLDS)
         return;
     sigset_t mask = mask_before;
     hak_tls.fork = HAK_FORK_NONE;
-    for_each_lock(release);
+    fork_for_each_lock(fork_release);
     if (_IO_list_unlock)
         _IO_list_unlock();
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
@@ -89,7 +89,7 @@ static void in_parent(void)
 
 /* What other threads had taken off the books and not yet unmapped is lost to the child, and so nothing that it
  * holds. */
-static void recount(void)
+static void fork_recount(void)
 {
     struct hak_super_counts supers = hak_super_count();
     struct hak_huge_counts huge = hak_huge_count();
@@ -98,7 +98,7 @@ static void recount(void)
     hak_store(&hak_limit_held, mapped - supers.free + supers.free_dirty);
 }
 
-static void in_child(void)
+static void fork_in_child(void)
 {
     struct hak_tcache *mine = hak_tcache_mine();
     if (hak_tls.fork != HAK_FORK_HOLDS) { /* only the numbers of process and thread have changed */
@@ -107,13 +107,13 @@ static void in_child(void)
         return;
     }
     hak_tls.fork = HAK_FORK_NONE;
-    for_each_lock(hak_lock_reset);
+    fork_for_each_lock(hak_lock_reset);
     if (_IO_list_resetlock)
         _IO_list_resetlock();
     hak_registry_orphan_all(mine);
     hak_helper_forked();
     hak_pressure_forked();
-    recount();
+    fork_recount();
     pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 }
 
@@ -123,16 +123,16 @@ void hak_fork_start(void)
     if (HAK_LIKELY(hak_load(&registered)) || atomic_exchange(&registered, 1))
         return;
     /* If there is no memory for it, the next thread that comes tries again. */
-    if (pthread_atfork(before, in_parent, in_child))
+    if (pthread_atfork(fork_before, fork_in_parent, fork_in_child))
         hak_store(&registered, 0);
 }
 
-static void forget(struct hak_lock *lock)
+static void fork_forget_lock(struct hak_lock *lock)
 {
     atomic_store(&lock->state, 0);
 }
 
 void hak_fork_forget(void)
 {
-    for_each_lock(forget);
+    fork_for_each_lock(fork_forget_lock);
 }

@@ -22,19 +22,19 @@ _Atomic uint32_t hak_init_state;
 extern char **environ;
 
 /* Once the environment is known. */
-static void read_settings(char **environment)
+static void init_read_knobs(char **environment)
 {
     hak_knobs_read(environment);
     hak_limit_apply();
 }
 
-static bool start(void)
+static bool init_start(void)
 {
     hak_os_start();
     if (HAK_DEBUG)
         hak_delay_start(environ);
     hak_helper_in_process();
-    read_settings(environ);
+    init_read_knobs(environ);
     hak_super_start();
     if (hak_window_first.units == 0 && !hak_window_start())
         return false;
@@ -45,7 +45,7 @@ static bool start(void)
 }
 
 /* Whatever the parent's thread was in the midst of stays as it is and is not used. */
-static void abandon(void)
+static void init_abandon(void)
 {
     hak_fork_forget();
     hak_meta_abandon();
@@ -64,8 +64,8 @@ bool hak_start_slow(void)
         if (!atomic_compare_exchange_strong(&hak_init_state, &state, starting))
             continue;
         if (state != HAK_COLD_START)
-            abandon();
-        bool started = start();
+            init_abandon();
+        bool started = init_start();
         hak_store_release(&hak_init_state, started ? HAK_READY : HAK_COLD_START);
         hak_os_wake(&hak_init_state, INT32_MAX);
         return started;
@@ -78,13 +78,13 @@ bool hak_start_slow(void)
  * libraries it may also be the first to know the environment: this constructor runs before libc's, so that `environ` is
  * not set yet, but glibc hands it to constructors.
  */
-__attribute__((constructor)) static void start_early(int argc, char **argv, char **environment)
+__attribute__((constructor)) static void init_constructor(int argc, char **argv, char **environment)
 {
     (void)argc;
     (void)argv;
     hak_start();
     hak_os_find_libc();
-    read_settings(environ ? environ : environment);
+    init_read_knobs(environ ? environ : environment);
     if (hak_knob_value(force_libc))
         hak_thread_leave();
     else

@@ -18,12 +18,12 @@
 
 #define FREES_WITHOUT_CACHE 64
 
-static pthread_key_t key;
+static pthread_key_t thread_key;
 
 static void thread_exits(void *cache)
 {
     struct hak_tcache *thread = cache;
-    bool is_main = thread->thread == thread->process;
+    bool is_main = thread->tid == thread->pid;
     hak_tls.state = HAK_THREAD_EXITED;
     hak_tls.delta = 0;
     hak_registry_release(thread);
@@ -34,21 +34,21 @@ static void thread_exits(void *cache)
 bool hak_thread_start(void)
 {
     static bool made;
-    made = made || pthread_key_create(&key, thread_exits) == 0;
+    made = made || pthread_key_create(&thread_key, thread_exits) == 0;
     return made;
 }
 
-static struct hak_tcache *attach(void)
+static struct hak_tcache *thread_attach(void)
 {
     if (!hak_start() || hak_knob_value(force_libc))
         return NULL;
     struct hak_tcache *thread = hak_registry_acquire();
     if (!thread)
         return NULL;
-    hak_tls.delta = (const char *)&thread->cache - (const char *)&hak_tcache_none;
+    hak_tls.delta = (const char *)&thread->hot - (const char *)&hak_tcache_none;
     hak_tls.state = HAK_THREAD_ATTACHED;
     /* These two may allocate, from the cache that there is now. */
-    if (pthread_setspecific(key, thread)) {
+    if (pthread_setspecific(thread_key, thread)) {
         /* Nobody would tell of the thread's end: it stays without until there is memory for this, too. */
         hak_tls.state = HAK_THREAD_NEW;
         hak_tls.delta = 0;
@@ -63,7 +63,7 @@ struct hak_tcache *hak_thread_tcache(void)
 {
     if (HAK_LIKELY(hak_tls.state == HAK_THREAD_ATTACHED))
         return (struct hak_tcache *)hak_tcache_hot_self();
-    return hak_tls.state == HAK_THREAD_EXITED ? NULL : attach();
+    return hak_tls.state == HAK_THREAD_EXITED ? NULL : thread_attach();
 }
 
 void hak_thread_leave(void)
@@ -71,7 +71,7 @@ void hak_thread_leave(void)
     if (hak_tls.state == HAK_THREAD_ATTACHED) {
         void *thread = hak_tcache_hot_self();
         thread_exits(thread);
-        pthread_setspecific(key, NULL);
+        pthread_setspecific(thread_key, NULL);
     }
     hak_fork_start(); /* what was allocated before is still freed under locks of ours */
 }

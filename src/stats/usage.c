@@ -11,7 +11,7 @@
 static size_t usage_held(const struct hak_tcache *thread, const struct hak_tcache *at, unsigned class)
 {
     const struct hak_class *traits = &hak_classes[class];
-    uintptr_t top = (uintptr_t)hak_load_acquire(&thread->cache.mags[class].top);
+    uintptr_t top = (uintptr_t)hak_load_acquire(&thread->hot.mags[class].top);
     size_t slot = (top - (uintptr_t)at - offsetof(struct hak_tcache, slots)) / sizeof *thread->slots;
     size_t place = slot - traits->mag_offset;
     return place <= traits->mag_max ? place : 0; /* more was copied in the middle of a change */

@@ -67,11 +67,11 @@ static void verify_blocks(const struct hak_heap *heap, unsigned class, void *con
 
 static void verify_magazine(struct hak_tcache *thread, unsigned class)
 {
-    const struct hak_mag *mag = &thread->cache.mags[class];
+    const struct hak_mag *mag = &thread->hot.mags[class];
     void **base = hak_mag_base(thread, class);
     HAK_REQUIRE(*base == NULL && mag->limit == base + mag->room);
     HAK_REQUIRE(mag->room <= hak_classes[class].mag_max && hak_load(&mag->top) <= mag->limit);
-    HAK_REQUIRE(mag->inverse == hak_classes[class].inverse && mag->last == hak_classes[class].last);
+    HAK_REQUIRE(mag->inverse == hak_classes[class].inverse && mag->last_product == hak_classes[class].last);
     HAK_REQUIRE(mag->size == hak_classes[class].size);
     verify_blocks(thread->heap, class, base + 1, hak_mag_held(thread, class));
 }
@@ -95,7 +95,7 @@ static void verify_heap(struct hak_heap *heap)
         slab_bytes += free_blocks * hak_classes[class].size;
         units += heap->slabs[class] * hak_classes[class].units;
         bool offered = hak_load(&heap->offers[class / 64]) >> class % 64 & 1;
-        HAK_REQUIRE(offered ? heap->abandoned : !heap->abandoned || heap->number == HAK_HEAP_COMMONS || !free_blocks);
+        HAK_REQUIRE(offered ? heap->abandoned : !heap->abandoned || heap->number == HAK_HEAP_ORPHAN || !free_blocks);
         HAK_REQUIRE(depot->low <= depot->count && depot->count <= depot->room);
         verify_blocks(heap, class, depot->blocks, depot->count);
         depot_bytes += depot->count * (size_t)hak_classes[class].size;
