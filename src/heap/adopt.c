@@ -1,50 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * adopt.c - moves slabs out of abandoned heaps.  Owns the number of heaps that offer a class; which classes a heap
- * offers is under that heap's lock, and both are read without one.  Calls heap.h, slab.h and registry.h.
+ * adopt.c - moves slabs out of abandoned heaps.  Owns the number of heaps that offer each class.  Calls heap.h, slab.h
+ * and registry.h.
  *
- * Both heaps' locks are held while a slab moves, the second by a try: so no thread can take the abandoned heap in that
- * moment, and no lock that all share is taken.
+ * Both heaps' locks are held while a slab moves.  The abandoned heap's is taken by hak_lock_try(), as both have one
+ * rank.  So no thread can take the abandoned heap meanwhile, and no lock that all heaps share is needed.
  */
 #include "heap/adopt.h"
 
 #include "heap/registry.h"
 
+/* Hints, read and written without a lock: a stale one costs a search that finds nothing, or a new slab. */
 static struct {
-    _Atomic uint32_t heaps[HAK_CLASS_COUNT]; /* that offer the class, at this moment */
+    _Atomic uint32_t heaps[HAK_CLASS_COUNT]; /* how many heaps offer the class */
     _Atomic uint32_t last;                   /* the number of the heap that a slab was taken from last */
-} offered HAK_ALIGNED(HAK_LINE);
+} adopt HAK_ALIGNED(HAK_LINE);
 
 static bool adopt_offers(const struct hak_heap *heap, unsigned class)
 {
     return hak_load(&heap->offers[class / 64]) >> class % 64 & 1;
 }
 
-static void adopt_change_offer(struct hak_heap *heap, unsigned class, bool offer)
+static void adopt_change_offer(struct hak_heap *heap, unsigned class, bool offer) HAK_REQUIRES(heap->lock)
 {
     _Atomic uint64_t *word = &heap->offers[class / 64];
     if (adopt_offers(heap, class) == offer)
         return;
     hak_store(word, hak_load(word) ^ (uint64_t)1 << class % 64);
     if (offer)
-        hak_fetch_add(&offered.heaps[class], 1);
+        hak_fetch_add(&adopt.heaps[class], 1);
     else
-        hak_fetch_sub(&offered.heaps[class], 1);
+        hak_fetch_sub(&adopt.heaps[class], 1);
 }
 
 void hak_adopt_offer(struct hak_heap *heap, unsigned class)
 {
+    hak_lock_assert_held(&heap->lock);
     if (heap->number != HAK_HEAP_ORPHAN)
         adopt_change_offer(heap, class, true);
 }
 
 void hak_adopt_withdraw(struct hak_heap *heap)
 {
+    hak_lock_assert_held(&heap->lock);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
         adopt_change_offer(heap, class, false);
 }
 
 static void adopt_move(struct hak_slab *slab, struct hak_heap *from, struct hak_heap *to)
+    HAK_REQUIRES(from->lock) HAK_REQUIRES(to->lock)
 {
     unsigned class = slab->class;
     size_t out = (size_t)slab->capacity - slab->free;
@@ -68,8 +72,10 @@ static void adopt_move(struct hak_slab *slab, struct hak_heap *from, struct hak_
     }
 }
 
-/* Both heaps' locks are held.  False if it turns out that there is none; then the heap offers the class no more. */
+/* Moves one slab of the class.  False if there was none.  The heap `from` stops offering a class of which it has no
+ * free block left. */
 static bool adopt_take_from(struct hak_heap *from, struct hak_heap *to, unsigned class)
+    HAK_REQUIRES(from->lock) HAK_REQUIRES(to->lock)
 {
     if (!adopt_offers(from, class))
         return false;
@@ -84,9 +90,10 @@ static bool adopt_take_from(struct hak_heap *from, struct hak_heap *to, unsigned
 
 bool hak_adopt_slab(struct hak_heap *heap, unsigned class)
 {
-    if (HAK_LIKELY(!hak_load(&offered.heaps[class])) || heap->abandoned)
+    hak_lock_assert_held(&heap->lock);
+    if (HAK_LIKELY(!hak_load(&adopt.heaps[class])) || heap->abandoned)
         return false;
-    uint32_t count = hak_heap_count(), number = HAK_MAX(hak_load(&offered.last), HAK_HEAP_ORPHAN);
+    uint32_t count = hak_heap_count(), number = HAK_MAX(hak_load(&adopt.last), HAK_HEAP_ORPHAN);
     for (uint32_t looks = 0; looks < count; looks++, number = number % count + 1) {
         struct hak_heap *from = hak_heap_numbered(number);
         if (from == heap || !adopt_offers(from, class) || !hak_lock_try(&from->lock))
@@ -95,8 +102,8 @@ bool hak_adopt_slab(struct hak_heap *heap, unsigned class)
         hak_unlock(&from->lock);
         if (!found)
             continue;
-        if (hak_load(&offered.last) != number)
-            hak_store(&offered.last, number);
+        if (hak_load(&adopt.last) != number)
+            hak_store(&adopt.last, number);
         return true;
     }
     return false;

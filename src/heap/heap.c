@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap.c - blocks between depots and slabs.  Owns no global state; works on one heap at a time, under its lock
- * (HAK_RANK_HEAP).  Calls slab.h, meta.h and thp.h, and adopt.h for slabs that exited threads left behind.
+ * heap.c - blocks on their way between depots and slabs.  Owns no global state; works on one heap at a time, with its
+ * lock held (HAK_RANK_HEAP).  Calls slab.h, meta.h and thp.h, and adopt.h for slabs of abandoned heaps.
  */
 #include "heap/heap.h"
 
@@ -14,17 +14,18 @@
 #include "pages/thp.h"
 #include "pages/trigger.h"
 
-#define DEPOT_FIRST 64u      /* blocks that a depot has room for at first */
-#define DEPOT_MOST 16384u    /* and at most: the array takes memory, too */
-/* Larger blocks than HAK_DEPOT_SHARING_MAX hold much; but a few of each class spare most calls the touch of a slab's
- * state, which is seldom near: so many, or as many as make up this part of the budget, and of all classes together
- * this many times the budget or that part of the heap. */
+#define DEPOT_FIRST 64u   /* the length of a depot's array at first */
+#define DEPOT_MOST 16384u /* and at most, as the array takes memory as well */
+/* Depots of blocks above HAK_DEPOT_SHARING_MAX have limits of their own, since each block is large.  One depot holds at
+ * most LARGE_DEPOT_BLOCKS blocks and 1/LARGE_DEPOT_BUDGET_DIV of depot_budget.  All of them together hold at most
+ * LARGE_DEPOTS_BUDGET_MUL * depot_budget or 1/LARGE_DEPOTS_HEAP_DIV of the heap, whichever is more.  Even a few blocks
+ * pay: most calls then need not read a slab's state, which is seldom in the processor's cache. */
 #define LARGE_DEPOT_BLOCKS 16u
 #define LARGE_DEPOT_BUDGET_DIV 4u
 #define LARGE_DEPOTS_BUDGET_MUL 2u
 #define LARGE_DEPOTS_HEAP_DIV 32u
-#define DECAY_AT_ONCE 512u   /* blocks that are put back under one hold of the lock */
-#define MAKE_ROOM_LOOKS 8u   /* depots that are looked at for blocks that nobody needs */
+#define DECAY_AT_ONCE 512u /* how many blocks are put into slabs before the lock is released for others */
+#define MAKE_ROOM_LOOKS 8u /* how many depots are searched for blocks that nobody needs */
 
 static size_t heap_block_size(unsigned class)
 {
@@ -38,6 +39,7 @@ static bool depot_shares_budget(unsigned class)
 
 /* ---- slabs ---- */
 
+/* Whether the slab is the only one on its class's lists. */
 static bool heap_lists_only(const struct hak_slab *slab, const struct hak_slab_lists *lists)
 {
     for (unsigned i = 0; i < HAK_LIST_COUNT; i++)
@@ -46,7 +48,7 @@ static bool heap_lists_only(const struct hak_slab *slab, const struct hak_slab_l
     return true;
 }
 
-static void heap_destroy_slab(struct hak_heap *heap, struct hak_slab *slab)
+static void heap_destroy_slab(struct hak_heap *heap, struct hak_slab *slab) HAK_REQUIRES(heap->lock)
 {
     if (HAK_STATS)
         heap->slabs[slab->class]--;
@@ -57,10 +59,10 @@ static void heap_destroy_slab(struct hak_heap *heap, struct hak_slab *slab)
     hak_slab_destroy(slab, &heap->lists[slab->class]);
 }
 
-/* An empty slab goes back to its superslab, unless it is the class's only one with free blocks: the next block of the
- * class would have it created again, if there is a thread that asks for one.  So no class has two that are empty.
- * False if the slab is gone. */
-static bool heap_put_block(struct hak_heap *heap, struct hak_slab *slab, void *block)
+/* Puts a block into its slab.  If that leaves the slab empty, the slab is destroyed, unless it is the only one of its
+ * class with free blocks: the next request for the class would create it again.  An abandoned heap has no requests, so
+ * it destroys that one as well.  Thus no class has two empty slabs.  False if the slab was destroyed. */
+static bool heap_put_block(struct hak_heap *heap, struct hak_slab *slab, void *block) HAK_REQUIRES(heap->lock)
 {
     unsigned class = slab->class;
     struct hak_slab_lists *lists = &heap->lists[class];
@@ -79,9 +81,10 @@ static bool heap_put_block(struct hak_heap *heap, struct hak_slab *slab, void *b
     return false;
 }
 
-/* Blocks of the class into their slabs.  Neighbours tend to come one after the other, and find their slab known.  One
- * that was freed twice may come when its slab, counted as empty by the first time, is gone already. */
+/* Puts blocks of the class into their slabs.  The slab is looked up once for neighbours in a row.  The page map is
+ * asked because a block that was freed twice may come after its slab has become empty and was destroyed. */
 static void heap_put(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+    HAK_REQUIRES(heap->lock)
 {
     struct hak_slab *slab = NULL;
     uintptr_t unit = 0;
@@ -102,9 +105,10 @@ static void heap_put(struct hak_heap *heap, unsigned class, void *const *blocks,
         hak_adopt_offer(heap, class);
 }
 
-/* The slab to take from: one of the heap's own, one of a heap without a thread, or a new one, of which *untouched tells
- * as hak_span_alloc() does. */
+/* The slab to take from: one of the heap's own, else one of an abandoned heap, else a new one.  *untouched is set as by
+ * hak_span_alloc() if the slab is new. */
 static struct hak_slab *heap_find_slab(struct hak_heap *heap, unsigned class, bool may_create, bool *untouched)
+    HAK_REQUIRES(heap->lock)
 {
     struct hak_slab_lists *lists = &heap->lists[class];
     struct hak_slab *slab = hak_slab_pick(lists);
@@ -122,9 +126,10 @@ static struct hak_slab *heap_find_slab(struct hak_heap *heap, unsigned class, bo
     return slab;
 }
 
-/* Takes up to `want` blocks, stored downwards from `end`, so that the lowest is the first to be popped.  *untouched, if
- * set, is about the slab of that one. */
+/* Takes up to `want` blocks out of slabs and stores them downwards from `end`, so that the lowest address is popped
+ * first.  *untouched, if it is set, concerns the slab of that block. */
 static unsigned heap_take(struct hak_heap *heap, unsigned class, void **end, unsigned want, bool *untouched)
+    HAK_REQUIRES(heap->lock)
 {
     unsigned taken = 0;
     while (taken < want) {
@@ -141,7 +146,7 @@ static unsigned heap_take(struct hak_heap *heap, unsigned class, void **end, uns
 
 /* ---- depots ---- */
 
-/* Room for more blocks, up to the depot's bound.  False if it has come to it, or memory is out. */
+/* Makes room for `count` more blocks in the depot's array.  False if the array is at its bound, or memory is out. */
 static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned count)
 {
     uint32_t room = HAK_MAX(depot->room * 2, DEPOT_FIRST);
@@ -161,8 +166,8 @@ static HAK_NOINLINE bool depot_grow(struct hak_depot *depot, unsigned count)
     return true;
 }
 
-/* So many more blocks, or fewer. */
-static void depot_account(struct hak_heap *heap, unsigned class, size_t count)
+/* Adds `count` blocks to the heap's sums; (size_t)-n takes n away. */
+static void depot_account(struct hak_heap *heap, unsigned class, size_t count) HAK_REQUIRES(heap->lock)
 {
     size_t bytes = count * heap_block_size(class);
     heap->depot_bytes += bytes;
@@ -170,11 +175,11 @@ static void depot_account(struct hak_heap *heap, unsigned class, size_t count)
         heap->budgeted += bytes;
 }
 
-/* Takes the oldest `count` blocks out of a depot. */
-static void depot_put_oldest(struct hak_heap *heap, unsigned class, uint32_t count)
+/* Moves the oldest `count` blocks of a depot into their slabs. */
+static void depot_put_oldest(struct hak_heap *heap, unsigned class, uint32_t count) HAK_REQUIRES(heap->lock)
 {
     struct hak_depot *depot = &heap->depots[class];
-    if (count == 0) /* and perhaps no array yet */
+    if (count == 0) /* the depot may have no array yet */
         return;
     heap_put(heap, class, depot->blocks, count);
     depot->count -= count;
@@ -183,9 +188,9 @@ static void depot_put_oldest(struct hak_heap *heap, unsigned class, uint32_t cou
     memmove(depot->blocks, depot->blocks + count, depot->count * sizeof *depot->blocks);
 }
 
-/* Puts some of what has lain at the bottom of another class's depot since this looked at it last, or hak_heap_decay()
- * did, back into slabs: each depot in turn. */
-static HAK_NOINLINE void depot_make_room(struct hak_heap *heap, unsigned class)
+/* Makes room in the budget: asks the depots of other classes in turn, and moves blocks that the first one did not need
+ * since it was asked last (or since the last hak_heap_decay()) into slabs. */
+static HAK_NOINLINE void depot_make_room(struct hak_heap *heap, unsigned class) HAK_REQUIRES(heap->lock)
 {
     for (unsigned looks = 0; looks < MAKE_ROOM_LOOKS; looks++) {
         unsigned other = heap->cursor;
@@ -201,8 +206,8 @@ static HAK_NOINLINE void depot_make_room(struct hak_heap *heap, unsigned class)
     }
 }
 
-/* Whether free blocks are worth keeping at hand, and may be. */
-static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count)
+/* Whether the depot may take `count` more blocks and has an array for them. */
+static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count) HAK_REQUIRES(heap->lock)
 {
     struct hak_depot *depot = &heap->depots[class];
     size_t budget = hak_knob_value(depot_budget);
@@ -221,6 +226,7 @@ static bool depot_has_room(struct hak_heap *heap, unsigned class, unsigned count
 }
 
 static void depot_push(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+    HAK_REQUIRES(heap->lock)
 {
     struct hak_depot *depot = &heap->depots[class];
     memcpy(depot->blocks + depot->count, blocks, count * sizeof *blocks);
@@ -228,7 +234,7 @@ static void depot_push(struct hak_heap *heap, unsigned class, void *const *block
     depot_account(heap, class, count);
 }
 
-static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, unsigned want)
+static unsigned depot_pop(struct hak_heap *heap, unsigned class, void **blocks, unsigned want) HAK_REQUIRES(heap->lock)
 {
     struct hak_depot *depot = &heap->depots[class];
     unsigned count = HAK_MIN(want, depot->count);
@@ -249,8 +255,9 @@ static bool depot_holds(const struct hak_depot *depot, const void *block)
     return false;
 }
 
-/* One of the larger blocks.  Their depots hold so few that it costs little to look whether it is there already. */
-static void heap_store_large(struct hak_heap *heap, unsigned class, void *block)
+/* Takes back one block above HAK_DEPOT_SHARING_MAX.  Depots of such blocks are short, so the search for a block that
+ * was freed twice is cheap. */
+static void heap_store_large(struct hak_heap *heap, unsigned class, void *block) HAK_REQUIRES(heap->lock)
 {
     if (HAK_UNLIKELY(depot_holds(&heap->depots[class], block)))
         hak_misuse_double_free("free", block, heap_block_size(class));
@@ -260,15 +267,16 @@ static void heap_store_large(struct hak_heap *heap, unsigned class, void *block)
         heap_put(heap, class, &block, 1);
 }
 
-/* Whether a single block is the very one that came last: then it was freed twice in a row, by a thread whose magazine
- * has no room to tell so. */
+/* Whether a block that comes alone is the one on top: then a thread whose magazine has no room has freed it twice in a
+ * row. */
 static bool depot_has_on_top(const struct hak_depot *depot, void *const *blocks, unsigned count)
 {
     return count == 1 && depot->count && depot->blocks[depot->count - 1] == blocks[0];
 }
 
-/* Free blocks of one class: into the depot if it has room, else into their slabs. */
+/* Takes back blocks of one class: into the depot if it has room, else into their slabs. */
 static void heap_store(struct hak_heap *heap, unsigned class, void *const *blocks, unsigned count)
+    HAK_REQUIRES(heap->lock)
 {
     if (HAK_UNLIKELY(heap->abandoned))
         heap_put(heap, class, blocks, count);
@@ -283,8 +291,8 @@ static void heap_store(struct hak_heap *heap, unsigned class, void *const *block
         heap_put(heap, class, blocks, count);
 }
 
-/* After blocks came in. */
-static void heap_note_level(struct hak_heap *heap)
+/* Sets the purge trigger if more is free than the heap's threshold. */
+static void heap_note_level(struct hak_heap *heap) HAK_REQUIRES(heap->lock)
 {
     hak_trigger_compare(heap->depot_bytes + heap->slab_bytes, heap->purge_threshold);
 }
@@ -315,16 +323,17 @@ void hak_heap_give(struct hak_heap *heap, unsigned class, void *const *blocks, u
     hak_unlock(&heap->lock);
 }
 
-/* A batch of blocks of one heap, sorted by class before the heap's lock is taken, so that others wait for it less
- * long. */
+/* A batch of blocks of one heap, sorted by class.  Sorting needs no lock, so the heap's lock is held for a shorter
+ * time. */
 struct sorted_batch {
     unsigned count;
-    uint8_t first, last;               /* the classes in it are between these */
-    uint16_t end[HAK_CLASS_COUNT + 1]; /* of class i: the blocks from end[i - 1] to end[i] when it is sorted */
+    uint8_t first, last;               /* the lowest and the highest class in the batch */
+    uint16_t end[HAK_CLASS_COUNT + 1]; /* where blocks of class i end; they begin where those of class i - 1 end */
     void *blocks[HAK_RECEIVE_MAX];
 };
 
-/* Takes the heap's blocks out of the array; moves the others to its front and returns how many they are. */
+/* Moves the heap's blocks from the array to the batch; moves the other blocks to the array's front and returns how many
+ * these are. */
 static unsigned heap_sort_batch(struct sorted_batch *batch, const struct hak_heap *heap, void **blocks, unsigned count)
 {
     uint8_t class_of[HAK_RECEIVE_MAX];
@@ -339,7 +348,7 @@ static unsigned heap_sort_batch(struct sorted_batch *batch, const struct hak_hea
         if (HAK_UNLIKELY(HAK_ENTRY_OWNER(entry) != heap->number)) {
             blocks[others++] = blocks[i];
         } else if (HAK_UNLIKELY(!hak_block_begins(blocks[i], entry))) {
-            /* It began one when it was freed; if it had been before, its unit may hold another slab by now. */
+            /* A block began there when it was freed, but it was freed twice, and its unit holds another slab now. */
             hak_misuse_inside("free", blocks[i]);
         } else {
             mine[all] = blocks[i];
@@ -357,7 +366,7 @@ static unsigned heap_sort_batch(struct sorted_batch *batch, const struct hak_hea
     return others;
 }
 
-static void heap_store_batch(struct hak_heap *heap, const struct sorted_batch *batch)
+static void heap_store_batch(struct hak_heap *heap, const struct sorted_batch *batch) HAK_REQUIRES(heap->lock)
 {
     unsigned start = 0;
     for (unsigned class = batch->first; class <= batch->last; class++) {
@@ -379,7 +388,7 @@ unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
         heap_store_batch(heap, &batch);
         heap_note_level(heap);
     } else {
-        /* Some may be of slabs that have another owner since. */
+        /* A slab has left the heap since the owners were read: the caller has to read them again. */
         memcpy(blocks + others, batch.blocks, batch.count * sizeof *blocks);
         others += batch.count;
     }
@@ -392,6 +401,7 @@ unsigned hak_heap_receive(struct hak_heap *heap, void **blocks, unsigned count)
 void hak_heap_drain_depot(struct hak_heap *heap, unsigned class)
 {
     struct hak_depot *depot = &heap->depots[class];
+    hak_lock_assert_held(&heap->lock);
     if (depot->room == 0)
         return;
     heap_put(heap, class, depot->blocks, depot->count);
@@ -400,7 +410,7 @@ void hak_heap_drain_depot(struct hak_heap *heap, unsigned class)
     *depot = (struct hak_depot){0};
 }
 
-static void heap_destroy_empty_slabs(struct hak_heap *heap)
+static void heap_destroy_empty_slabs(struct hak_heap *heap) HAK_REQUIRES(heap->lock)
 {
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++) {
         if (heap->empty[class] && hak_slab_empty(heap->empty[class]))
@@ -411,6 +421,7 @@ static void heap_destroy_empty_slabs(struct hak_heap *heap)
 
 void hak_heap_abandon(struct hak_heap *heap)
 {
+    hak_lock_assert_held(&heap->lock);
     heap->abandoned = true;
     heap_destroy_empty_slabs(heap);
     for (unsigned class = 0; class < HAK_CLASS_COUNT; class++)
@@ -427,7 +438,7 @@ void hak_heap_drain(struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-/* A few at a time, so that nobody waits long for the lock, which is taken once where there are no more. */
+/* The lock is released after each DECAY_AT_ONCE blocks, so that nobody waits long for it. */
 void hak_heap_decay(struct hak_heap *heap)
 {
     uint32_t left = DECAY_AT_ONCE;
@@ -449,7 +460,8 @@ void hak_heap_decay(struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-static size_t heap_purge_slab(struct hak_heap *heap, struct hak_slab *slab)
+/* Gives back an empty slab, or the free pages of one that is half free; returns the bytes of such pages. */
+static size_t heap_purge_slab(struct hak_heap *heap, struct hak_slab *slab) HAK_REQUIRES(heap->lock)
 {
     size_t given = 0;
     if (hak_slab_empty(slab))
