@@ -177,8 +177,8 @@ def printers():
 
 # ---- Addresses ------------------------------------------------------------------------------------------------------
 def heaps(library):
-    table = library.static("hak_heap_numbered", "heaps")
-    count = int(library.static("hak_heap_numbered", "heap_count"))
+    table = library.static("hak_heap_numbered", "registry_table")["heaps"]
+    count = int(library.static("hak_heap_numbered", "registry_table")["heap_count"])
     for number in range(1, min(count, length(table) - 1) + 1):
         yield table[number].dereference()
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry.c - makes heaps and caches and keeps those that no thread has.  Owns the table of heaps and the lists of all
- * and of the free caches, guarded by hak_registry_lock (HAK_RANK_REGISTRY); the table is read without it.  No thread
- * asks the kernel anything while it holds the lock, and the start and the exit of a thread cost the same however many
+ * registry.c - makes heaps and caches, and keeps those that no thread has.  Owns the table of heaps, the rings of heaps
+ * by how many threads they have, and the lists of all caches and of the free ones (HAK_RANK_REGISTRY).  No thread makes
+ * a system call while it holds the lock, but for memory.  The start and the exit of a thread cost the same however many
  * threads and heaps there are.  Calls heap.h, adopt.h, tcache.h, meta.h and os.h.
  *
- * Each thread has a heap to itself until there are heaps_per_cpu for every processor; further threads share, each
- * taking the heap with the fewest.  More heaps would not make more threads run at once, but each holds free blocks of
- * every class that the others cannot use.  A heap whose threads have all exited keeps its blocks, and the next thread
- * takes it; until then heaps that run out of blocks of a class take its slabs one by one, so that nothing an exited
- * thread left behind is out of reach.
+ * Each thread has a heap to itself until there are heaps_per_cpu for every processor.  Further threads share: each
+ * takes the heap with the fewest threads.  More heaps would not make more threads run at once, but each holds free
+ * blocks that other heaps cannot use.  A heap whose threads have all exited keeps its blocks, and the next new thread
+ * takes it.  Until then other heaps that run out of blocks of a class take over its slabs (adopt.h), so that all of an
+ * exited thread's free memory can be reused.
  */
 #include "heap/registry.h"
 
@@ -26,7 +26,8 @@
 HAK_LOCK_ALONE struct hak_lock hak_registry_lock = HAK_LOCK_INIT(HAK_RANK_REGISTRY);
 struct hak_heap *hak_orphan_heap;
 
-/* Magazines that are empty and full at once.  Nobody writes there, and nobody can: all threads begin with it. */
+/* Magazines that are empty and full at once, as top and limit are the same slot.  All threads begin with them.  They
+ * are constant, and so is the slot. */
 static void *const no_slot;
 #define NO_SLOT ((void **)(uintptr_t)&no_slot)
 #define NONE_1 {NO_SLOT, NO_SLOT, 0, 0, 0, 0}
@@ -39,56 +40,68 @@ _Static_assert(HAK_CLASS_COUNT == 88, "hak_tcache_none has a magazine for every 
 
 _Static_assert(HAK_ENTRY_OWNER(HAK_ENTRY(HEAPS_MAX, 0)) == HEAPS_MAX, "a page map entry holds any heap's number");
 
-static struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
-static _Atomic uint32_t heap_count;
-static uint32_t cpus = 1; /* read when a thread would have to share a heap */
-/* Heaps but the orphan heap, by how many threads they have; the last list is of all that have LAST_LIST or more.
- * Each is a ring, of which this is the one to be taken next. */
-#define LAST_LIST 63u
-static struct hak_heap *by_threads[LAST_LIST + 1];
-static uint64_t threads_present; /* bit n: by_threads[n] is not empty */
-static struct hak_tcache *free_caches;
-static struct hak_tcache *first_made, *last_made; /* all caches there are, linked through next_made */
-static unsigned caches_made;
-static struct hak_tcache *reclaim_next; /* of these, the one that was looked at last */
-static _Atomic unsigned thread_count;
+/* What is read without the lock.  A heap is in the table before it is counted, and stays for ever. */
+static struct {
+    struct hak_heap *heaps[HEAPS_MAX + 1]; /* by number, from 1 */
+    _Atomic uint32_t heap_count;
+    _Atomic unsigned thread_count; /* how many threads have a cache */
+} registry_table;
+
+/*
+ * Heaps but the orphan heap lie in rings by how many threads they have; the last ring is of all that have LAST_RING or
+ * more.
+ *   by_threads[n] is the heap of ring n that is taken next, or NULL
+ *   bit n of rings is set if and only if by_threads[n] is not NULL
+ * The list of all caches is linked through next_made and only grows; the list of free ones is linked through next_free.
+ */
+#define LAST_RING 63u
+static struct {
+    struct hak_heap *by_threads[LAST_RING + 1];
+    uint64_t rings;
+    uint32_t cpus; /* how many the process may use; asked again when a thread would have to share a heap */
+    struct hak_tcache *free;
+    struct hak_tcache *first_made, *last_made;
+    unsigned made;                   /* the length of the list of all */
+    struct hak_tcache *reclaim_next; /* the cache on it that registry_reclaim_some() looked at last */
+} registry HAK_GUARDED_BY(hak_registry_lock) = {.cpus = 1};
 
 uint32_t hak_heap_count(void)
 {
-    return hak_load_acquire(&heap_count);
+    return hak_load_acquire(&registry_table.heap_count);
 }
 
 struct hak_heap *hak_heap_numbered(uint32_t number)
 {
-    return heaps[number];
+    return registry_table.heaps[number];
 }
 
 struct hak_heap *const *hak_heap_table(void)
 {
-    return heaps;
+    return registry_table.heaps;
 }
 
 const _Atomic uint32_t *hak_heap_count_at(void)
 {
-    return &heap_count;
+    return &registry_table.heap_count;
 }
 
 unsigned hak_registry_threads(void)
 {
-    return hak_load(&thread_count);
+    return hak_load(&registry_table.thread_count);
 }
 
-/* Under hak_registry_lock, as the functions that follow. */
-static unsigned registry_list_of(struct hak_heap *heap)
+/* Which ring the heap belongs to. */
+static unsigned registry_ring_of(const struct hak_heap *heap) HAK_REQUIRES(hak_registry_lock)
 {
-    return HAK_MIN(hak_load(&heap->threads), LAST_LIST);
+    return HAK_MIN(hak_load(&heap->threads), LAST_RING);
 }
 
-/* In front, as the heap's memory is the warmest; but where heaps are not told apart any more, they take turns. */
-static void registry_enlist(struct hak_heap *heap)
+/* Puts the heap into its ring: in front, as its memory was used last.  The heaps of the last ring have any number of
+ * threads, so there the heap goes to the end and they take turns. */
+static void registry_enlist(struct hak_heap *heap) HAK_REQUIRES(hak_registry_lock)
 {
-    unsigned list = registry_list_of(heap);
-    struct hak_heap *first = by_threads[list];
+    unsigned ring = registry_ring_of(heap);
+    struct hak_heap *first = registry.by_threads[ring];
     if (first) {
         heap->next_like = first;
         heap->prev_like = first->prev_like;
@@ -97,62 +110,62 @@ static void registry_enlist(struct hak_heap *heap)
     } else {
         heap->next_like = heap->prev_like = heap;
     }
-    if (!first || list < LAST_LIST)
-        by_threads[list] = heap;
-    threads_present |= (uint64_t)1 << list;
+    if (!first || ring < LAST_RING)
+        registry.by_threads[ring] = heap;
+    registry.rings |= (uint64_t)1 << ring;
 }
 
-static void registry_unlist(struct hak_heap *heap)
+static void registry_unlist(struct hak_heap *heap) HAK_REQUIRES(hak_registry_lock)
 {
-    unsigned list = registry_list_of(heap);
+    unsigned ring = registry_ring_of(heap);
     heap->prev_like->next_like = heap->next_like;
     heap->next_like->prev_like = heap->prev_like;
-    if (by_threads[list] == heap)
-        by_threads[list] = heap->next_like != heap ? heap->next_like : NULL;
-    if (!by_threads[list])
-        threads_present &= ~((uint64_t)1 << list);
+    if (registry.by_threads[ring] == heap)
+        registry.by_threads[ring] = heap->next_like != heap ? heap->next_like : NULL;
+    if (!registry.by_threads[ring])
+        registry.rings &= ~((uint64_t)1 << ring);
 }
 
-static struct hak_heap *registry_create_heap(void)
+static struct hak_heap *registry_create_heap(void) HAK_REQUIRES(hak_registry_lock)
 {
-    uint32_t number = hak_load(&heap_count) + 1;
+    uint32_t number = hak_load(&registry_table.heap_count) + 1;
     struct hak_heap *heap = hak_meta_alloc(sizeof *heap);
     if (!heap)
         return NULL;
     heap->number = number;
     heap->purge_threshold = HAK_PURGE_SLACK;
     heap->lock.rank = HAK_RANK_HEAP;
-    heap->abandoned = true; /* until a thread has it; the orphan heap for ever */
-    heaps[number] = heap;
+    heap->abandoned = true; /* until a thread takes it; the orphan heap always is */
+    registry_table.heaps[number] = heap;
     if (number != HAK_HEAP_ORPHAN)
         registry_enlist(heap);
-    hak_store_release(&heap_count, number);
+    hak_store_release(&registry_table.heap_count, number);
     return heap;
 }
 
-/* For the processors that may be used, and the orphan heap. */
-static uint32_t registry_heaps_wanted(void)
+/* How many heaps there may be: heaps_per_cpu for each processor, and the orphan heap. */
+static uint32_t registry_heaps_wanted(void) HAK_REQUIRES(hak_registry_lock)
 {
-    return (uint32_t)HAK_MIN(cpus * hak_knob_value(heaps_per_cpu), HEAPS_MAX - 1) + 1;
+    return (uint32_t)HAK_MIN(registry.cpus * hak_knob_value(heaps_per_cpu), HEAPS_MAX - 1) + 1;
 }
 
-static bool registry_must_share(void)
+static bool registry_must_share(void) HAK_REQUIRES(hak_registry_lock)
 {
-    return !(threads_present & 1) && hak_load(&heap_count) >= registry_heaps_wanted();
+    return !(registry.rings & 1) && hak_load(&registry_table.heap_count) >= registry_heaps_wanted();
 }
 
-/* One without threads, a new one, or the one with the fewest. */
-static struct hak_heap *registry_choose(void)
+/* The heap for a new thread: one without threads, else a new one, else the one with the fewest threads. */
+static struct hak_heap *registry_choose(void) HAK_REQUIRES(hak_registry_lock)
 {
-    struct hak_heap *best = threads_present ? by_threads[__builtin_ctzll(threads_present)] : NULL;
-    if ((!best || hak_load(&best->threads)) && hak_load(&heap_count) < registry_heaps_wanted()) {
+    struct hak_heap *best = registry.rings ? registry.by_threads[__builtin_ctzll(registry.rings)] : NULL;
+    if ((!best || hak_load(&best->threads)) && hak_load(&registry_table.heap_count) < registry_heaps_wanted()) {
         struct hak_heap *fresh = registry_create_heap();
         best = fresh ? fresh : best;
     }
     return best;
 }
 
-static struct hak_tcache *registry_create_tcache(void)
+static struct hak_tcache *registry_create_tcache(void) HAK_REQUIRES(hak_registry_lock)
 {
     struct hak_tcache *thread = hak_meta_alloc(sizeof *thread);
     if (!thread)
@@ -161,16 +174,16 @@ static struct hak_tcache *registry_create_tcache(void)
     thread->hot.window_units = hak_window_first.units;
     thread->hot.window_map = hak_window_first.map;
     hak_tcache_reset(thread);
-    if (last_made)
-        last_made->next_made = thread;
+    if (registry.last_made)
+        registry.last_made->next_made = thread;
     else
-        first_made = thread;
-    last_made = thread;
-    caches_made++;
+        registry.first_made = thread;
+    registry.last_made = thread;
+    registry.made++;
     return thread;
 }
 
-static void registry_join(struct hak_tcache *thread, struct hak_heap *heap)
+static void registry_join(struct hak_tcache *thread, struct hak_heap *heap) HAK_REQUIRES(hak_registry_lock)
 {
     hak_lock(&heap->lock);
     if (heap->abandoned)
@@ -186,7 +199,7 @@ static void registry_join(struct hak_tcache *thread, struct hak_heap *heap)
     hak_unlock(&heap->lock);
 }
 
-static void registry_leave(struct hak_tcache *thread)
+static void registry_leave(struct hak_tcache *thread) HAK_REQUIRES(hak_registry_lock)
 {
     struct hak_heap *heap = thread->heap;
     hak_lock(&heap->lock);
@@ -199,16 +212,16 @@ static void registry_leave(struct hak_tcache *thread)
     hak_unlock(&heap->lock);
 }
 
-/* One thread more, or less. */
-static void registry_count_thread(struct hak_heap *heap, int change)
+/* Counts one thread of the heap more, or less. */
+static void registry_count_thread(struct hak_heap *heap, int change) HAK_REQUIRES(hak_registry_lock)
 {
     registry_unlist(heap);
     hak_store(&heap->threads, hak_load(&heap->threads) + (unsigned)change);
     registry_enlist(heap);
-    hak_store(&thread_count, hak_load(&thread_count) + (unsigned)change);
+    hak_store(&registry_table.thread_count, hak_load(&registry_table.thread_count) + (unsigned)change);
 }
 
-static void registry_remove_thread(struct hak_heap *heap)
+static void registry_remove_thread(struct hak_heap *heap) HAK_REQUIRES(hak_registry_lock)
 {
     registry_count_thread(heap, -1);
     if (hak_load(&heap->threads))
@@ -227,54 +240,58 @@ bool hak_registry_start(void)
     return hak_orphan_heap != NULL;
 }
 
-void hak_registry_abandon(void)
+/* Unchecked: no other thread exists, and nobody holds the lock (init.h). */
+void hak_registry_abandon(void) HAK_UNCHECKED
 {
     hak_orphan_heap = NULL;
-    hak_store(&heap_count, 0);
-    threads_present = 0;
-    for (unsigned list = 0; list <= LAST_LIST; list++)
-        by_threads[list] = NULL;
+    hak_store(&registry_table.heap_count, 0);
+    registry.rings = 0;
+    for (unsigned ring = 0; ring <= LAST_RING; ring++)
+        registry.by_threads[ring] = NULL;
 }
 
-/* The cache is nobody's any more. */
-static void registry_set_free(struct hak_tcache *thread, enum hak_tcache_state state)
+/* Puts a cache on the list of free ones, as its thread is gone. */
+static void registry_set_free(struct hak_tcache *thread, enum hak_tcache_state state) HAK_REQUIRES(hak_registry_lock)
 {
     registry_remove_thread(thread->heap);
     thread->tls = NULL;
     thread->state = state;
-    thread->next_free = free_caches;
-    free_caches = thread;
+    thread->next_free = registry.free;
+    registry.free = thread;
 }
 
-/* What a thread that is no more has left in its cache. */
-static void registry_salvage(struct hak_tcache *thread)
+/* Empties a cache whose thread is gone, and takes it off its heap's list. */
+static void registry_salvage(struct hak_tcache *thread) HAK_REQUIRES(hak_registry_lock)
 {
     hak_tcache_salvage(thread);
     registry_leave(thread);
 }
 
 /*
- * A thread that first allocates in its last round of destructors (PTHREAD_DESTRUCTOR_ITERATIONS) has a cache and nobody
- * who takes it back.  So before a new one is made, a few are looked at, in turn, whether their threads still exist.
- * Only those of threads that began in this process: what a raw clone(2) copied is not known by these numbers.
+ * A thread that first allocates in its last round of destructors (PTHREAD_DESTRUCTOR_ITERATIONS) has a cache that no
+ * destructor takes back.  So before a new cache is made, a few are checked in turn: whether their threads still exist.
+ * Only threads that began in this process are checked: in the child of a raw clone(2) the thread numbers are others.
  */
 struct suspect {
     struct hak_tcache *thread;
-    uint32_t tid, owners; /* what they were when it was looked at */
+    uint32_t tid, owners; /* of the cache when it was found */
 };
 
-static unsigned registry_find_suspects(struct suspect *suspects, uint32_t pid)
+static unsigned registry_find_suspects(struct suspect *suspects, uint32_t pid) HAK_REQUIRES(hak_registry_lock)
 {
     unsigned count = 0;
-    for (unsigned left = HAK_MIN(RECLAIM_LOOKS, caches_made); left; left--) {
-        reclaim_next = reclaim_next && reclaim_next->next_made ? reclaim_next->next_made : first_made;
-        if (reclaim_next->state == HAK_TCACHE_BOUND && reclaim_next->pid == pid)
-            suspects[count++] = (struct suspect){reclaim_next, reclaim_next->tid, reclaim_next->owners};
+    for (unsigned left = HAK_MIN(RECLAIM_LOOKS, registry.made); left; left--) {
+        struct hak_tcache *last = registry.reclaim_next, *next = last ? last->next_made : NULL;
+        next = next ? next : registry.first_made;
+        registry.reclaim_next = next;
+        if (next->state == HAK_TCACHE_BOUND && next->pid == pid)
+            suspects[count++] = (struct suspect){next, next->tid, next->owners};
     }
     return count;
 }
 
-static void registry_take_back(const struct suspect *suspect)
+/* Takes a suspect's cache back, unless another call has done so meanwhile. */
+static void registry_take_back(const struct suspect *suspect) HAK_REQUIRES(hak_registry_lock)
 {
     struct hak_tcache *thread = suspect->thread;
     if (thread->state != HAK_TCACHE_BOUND || thread->owners != suspect->owners)
@@ -283,8 +300,9 @@ static void registry_take_back(const struct suspect *suspect)
     registry_salvage(thread);
 }
 
-/* Without a lock: the kernel is asked, and others may start and end threads meanwhile. */
-static void registry_reclaim_some(void)
+/* Takes back caches of threads that are gone, looking at RECLAIM_LOOKS of all caches.  The kernel is asked without the
+ * lock, so that other threads can start and end meanwhile. */
+static void registry_reclaim_some(void) HAK_EXCLUDES(hak_registry_lock)
 {
     struct suspect suspects[RECLAIM_LOOKS];
     uint32_t pid = hak_os_pid();
@@ -306,14 +324,14 @@ static void registry_reclaim_some(void)
 void hak_registry_reclaim(void)
 {
     hak_lock(&hak_registry_lock);
-    unsigned all = caches_made;
+    unsigned all = registry.made;
     hak_unlock(&hak_registry_lock);
     for (unsigned seen = 0; seen < all; seen += RECLAIM_LOOKS)
         registry_reclaim_some();
     hak_misuse_report();
 }
 
-static void registry_set_owner(struct hak_tcache *thread, uint32_t pid, uint32_t tid)
+static void registry_set_owner(struct hak_tcache *thread, uint32_t pid, uint32_t tid) HAK_REQUIRES(hak_registry_lock)
 {
     thread->tls = &hak_tls;
     thread->pid = pid;
@@ -321,13 +339,13 @@ static void registry_set_owner(struct hak_tcache *thread, uint32_t pid, uint32_t
     thread->owners++;
 }
 
-/* A cache that nobody has.  NULL if memory is out. */
-static struct hak_tcache *registry_take_free(void)
+/* A cache that no thread has.  NULL if memory is out. */
+static struct hak_tcache *registry_take_free(void) HAK_REQUIRES(hak_registry_lock)
 {
-    struct hak_tcache *thread = free_caches;
+    struct hak_tcache *thread = registry.free;
     if (!thread)
         return registry_create_tcache();
-    free_caches = thread->next_free;
+    registry.free = thread->next_free;
     if (thread->state == HAK_TCACHE_STALE)
         registry_salvage(thread);
     return thread;
@@ -337,13 +355,13 @@ struct hak_tcache *hak_registry_acquire(void)
 {
     uint32_t pid = hak_os_pid(), tid = hak_os_tid();
     hak_lock(&hak_registry_lock);
-    /* The main thread may have had a cache before its variables were set once more (see thread.h). */
-    struct hak_tcache *thread = first_made;
+    /* The main thread may have had a cache already, before its variables were set anew (base/tls.h). */
+    struct hak_tcache *thread = registry.first_made;
     if (thread && thread->state == HAK_TCACHE_BOUND && thread->tls == &hak_tls) {
         hak_unlock(&hak_registry_lock);
         return thread;
     }
-    if (!free_caches && first_made) {
+    if (!registry.free && registry.first_made) {
         hak_unlock(&hak_registry_lock);
         registry_reclaim_some();
         hak_lock(&hak_registry_lock);
@@ -352,7 +370,7 @@ struct hak_tcache *hak_registry_acquire(void)
         hak_unlock(&hak_registry_lock);
         unsigned now = hak_os_cpus();
         hak_lock(&hak_registry_lock);
-        cpus = now;
+        registry.cpus = now;
     }
     struct hak_heap *heap = registry_choose();
     thread = heap ? registry_take_free() : NULL;
@@ -375,17 +393,19 @@ void hak_registry_release(struct hak_tcache *thread)
     hak_unlock(&hak_registry_lock);
 }
 
-void hak_registry_in_process(struct hak_tcache *mine)
+/* Unchecked: called in the child of a fork, which has one thread. */
+void hak_registry_in_process(struct hak_tcache *mine) HAK_UNCHECKED
 {
     if (mine)
         registry_set_owner(mine, hak_os_pid(), hak_os_tid());
 }
 
-void hak_registry_orphan_all(struct hak_tcache *mine)
+/* Unchecked: called in the child of a fork, which has one thread. */
+void hak_registry_orphan_all(struct hak_tcache *mine) HAK_UNCHECKED
 {
     hak_registry_in_process(mine);
     for (uint32_t number = 2; number <= hak_heap_count(); number++)
-        for (struct hak_tcache *thread = heaps[number]->threads_list; thread; thread = thread->next_of_heap)
+        for (struct hak_tcache *thread = hak_heap_numbered(number)->threads_list; thread; thread = thread->next_of_heap)
             if (thread != mine && thread->state == HAK_TCACHE_BOUND)
                 registry_set_free(thread, HAK_TCACHE_STALE);
 }
