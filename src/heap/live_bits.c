@@ -7,8 +7,8 @@
 
 #include "os/fatal.h"
 
-/* The word and bit of a block of a class; NULL for large, huge and foreign ones, which their own tables know.  False if
- * it is none, and that was reported. */
+/* The word and bit of a block in a slab; *word is NULL for large, huge and foreign pointers, which other tables know.
+ * False, and noted, if no block begins there. */
 static bool live_bits_find(const char *call, const void *p, _Atomic uint64_t **word, uint64_t *bit)
 {
     unsigned index;

@@ -2,9 +2,9 @@
 /*
  * live_bits.h - what debug builds know of every block: whether the program owns it.
  *
- * With it a block freed twice is found at the second call, and so is a pointer into the middle of a block.  The bits
- * are changed by atomic operations, since a block is freed without its heap's lock.  In other builds these functions
- * are empty and vanish.
+ * So a block that is freed twice is found at the second call, and a pointer into the middle of a block at once.  The
+ * bits are changed by atomic operations, since a block is freed without its heap's lock.  In other builds these
+ * functions do nothing.
  */
 #ifndef HAK_DEBUG_H
 #define HAK_DEBUG_H
@@ -18,7 +18,7 @@ bool hak_live_bits_mark_free(const char *call, const void *p);
 bool hak_live_bits_expect_live(const char *call, const void *p);
 #pragma GCC visibility pop
 
-/* The program is about to own the block (any kind; may be NULL). */
+/* The program gets the block, which may be of any kind, or NULL.  Returns the block. */
 HAK_INLINE void *hak_live_bits_allocated(void *block)
 {
     if (HAK_DEBUG && block)
@@ -26,13 +26,13 @@ HAK_INLINE void *hak_live_bits_allocated(void *block)
     return block;
 }
 
-/* The program gives the pointer back.  False if it may not. */
+/* The program frees the pointer.  False if it does not own such a block; then that was noted. */
 HAK_INLINE bool hak_live_bits_freed(const char *call, const void *p)
 {
     return !HAK_DEBUG || hak_live_bits_mark_free(call, p);
 }
 
-/* The program uses the pointer in a call that does not free it.  False if it may not. */
+/* The program passes the pointer to a call that does not free it.  False as above. */
 HAK_INLINE bool hak_live_bits_used(const char *call, const void *p)
 {
     return !HAK_DEBUG || hak_live_bits_expect_live(call, p);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab.c - the bitmaps of slabs.  Owns nothing: all state is in the slab and its heap's lists, under that heap's lock.
- * Calls superslab.h, meta.h, os.h and misuse.h.
+ * slab.c - the bitmaps of slabs.  Owns nothing: all state is in the slab and in its heap's lists, both guarded by that
+ * heap's lock.  Calls superslab.h, meta.h, os.h and misuse.h.
  */
 #include "heap/slab.h"
 
@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "pages/misuse.h"
 
+/* The length of a bitmap, in words. */
 static unsigned slab_words(unsigned capacity)
 {
     return (capacity + 63) / 64;
@@ -22,6 +23,7 @@ static size_t slab_bitmap_bytes(unsigned capacity)
     return slab_words(capacity) * sizeof(uint64_t);
 }
 
+/* The list that the slab belongs to. */
 static enum hak_list slab_list_for(const struct hak_slab *slab)
 {
     if (slab->free == 0)
@@ -166,6 +168,7 @@ bool hak_slab_put(struct hak_slab *slab, struct hak_slab_lists *lists, void *blo
     return true;
 }
 
+/* Whether the blocks of these indices, both included, are free. */
 static bool slab_all_free(const struct hak_slab *slab, unsigned first, unsigned last)
 {
     for (unsigned word = first / 64; word <= last / 64; word++) {
@@ -180,7 +183,7 @@ static bool slab_all_free(const struct hak_slab *slab, unsigned first, unsigned 
     return true;
 }
 
-/* Whether all blocks that have a byte in the page are free. */
+/* Whether all blocks that have a byte in the page are free.  A page behind the last block does not count as free. */
 static bool slab_page_is_free(const struct hak_slab *slab, size_t offset)
 {
     size_t size = hak_classes[slab->class].size;
@@ -198,7 +201,7 @@ size_t hak_slab_purge(struct hak_slab *slab)
         if (stop > start && hak_os_purge(slab->base + start, stop - start))
             given += stop - start;
     }
-    if (given) { /* a slab is shorter than a superslab, and may lie in two */
+    if (given) { /* a slab is shorter than a superslab, but may lie in two */
         hak_super_break_up(slab->super);
         hak_super_break_up(slab[slab->units - 1].super);
     }

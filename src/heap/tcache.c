@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tcache.c - between a thread's magazines and its heap, and from its outbox to other heaps.  Works on the calling
- * thread's own cache, which needs no lock.  Calls heap.h and registry.h.
+ * tcache.c - moves blocks between a thread's magazines and its heap, and from its outbox to other heaps.  Works on the
+ * calling thread's own cache, which needs no lock, or on a stale one, with hak_registry_lock held.  Calls heap.h and
+ * registry.h.
  *
- * Magazines have no room until their class is used, and of blocks above 8 KiB until it is used again: such blocks hold
- * much, and most are used once.  A magazine that runs empty or full may hold twice as much from then on, until the
- * thread's budget is used up; then each that wants to grow makes another class's shrink, in turn, so that the classes
- * in use have the room (the way of Google's tcmalloc with its thread caches).  A magazine without room is empty and
- * full at once, and its class's blocks come from the heap and go there one by one.
+ * A magazine has no room until its class is used; for blocks above 8 KiB, which are large and mostly used once, until
+ * the class is used again.  A magazine that runs empty or full gets twice the room, until the thread's budget is used
+ * up.  Then a magazine that has to grow makes another class's magazine shrink, each class in turn, so that the classes
+ * in use have the room (Google's tcmalloc does so with its thread caches).  A magazine without room is empty and full
+ * at once: the blocks of its class go to the heap and come from it one by one.
  */
 #include "heap/tcache.h"
 
@@ -17,14 +18,15 @@
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
 
-#define ROOM_FIRST 8u                       /* blocks that a magazine may hold at first */
-#define ROOM_FIRST_BYTES 16384u              /* or fewer, of larger ones */
-#define BUDGET_LEAST ((size_t)128 << 10)     /* of the budget of all threads, each has at least this */
-/* An outbox is delivered when it holds as much, or this part of the thread's budget, however few blocks. */
+#define ROOM_FIRST 8u                    /* how many blocks a magazine may hold at first */
+#define ROOM_FIRST_BYTES 16384u          /* and how many bytes */
+#define BUDGET_LEAST ((size_t)128 << 10) /* each thread's part of the budget of all threads is at least this */
+/* An outbox is delivered when it holds OUTBOX_BYTES_MAX or 1/OUTBOX_BUDGET_DIV of the thread's budget, whichever is
+ * less, however few blocks these are. */
 #define OUTBOX_BYTES_MAX ((size_t)256 << 10)
-#define OUTBOX_PART 2u
-#define BUCKETS 64u
-#define SHRINK_LOOKS 8u
+#define OUTBOX_BUDGET_DIV 2u
+#define BUCKETS 64u     /* an outbox is sorted by owner into so many */
+#define SHRINK_LOOKS 8u /* how many magazines are asked to shrink before one goes without */
 
 /* ---- magazines ---- */
 
@@ -44,9 +46,10 @@ static size_t tcache_budget(void)
     return HAK_MIN(HAK_MAX(share, HAK_MIN(all, BUDGET_LEAST)), hak_knob_value(magazine_budget));
 }
 
+/* How many bytes an outbox may hold. */
 static size_t outbox_bytes_max(void)
 {
-    return HAK_MIN(tcache_budget() / OUTBOX_PART, OUTBOX_BYTES_MAX);
+    return HAK_MIN(tcache_budget() / OUTBOX_BUDGET_DIV, OUTBOX_BYTES_MAX);
 }
 
 void hak_tcache_reset(struct hak_tcache *thread)
@@ -69,15 +72,15 @@ static void tcache_give_oldest(struct hak_tcache *thread, unsigned class, unsign
 {
     struct hak_mag *mag = &thread->hot.mags[class];
     void **top = hak_load(&mag->top), **base = hak_mag_base(thread, class);
-    /* It seems empty while blocks are on the move. */
-    hak_store(&mag->top, base);
+    hak_store(&mag->top, base); /* empty for other readers while blocks move */
     atomic_thread_fence(memory_order_release);
     hak_heap_give(thread->heap, class, base + 1, count);
     memmove(base + 1, base + 1 + count, (size_t)(top - base - count) * sizeof *base);
     hak_store_release(&mag->top, top - count);
 }
 
-/* Halves the room of another magazine that has not been used up since this looked at it last. */
+/* Halves the room of another class's magazine: the next one that has run neither empty nor full since it was asked
+ * last. */
 static void tcache_shrink_another(struct hak_tcache *thread, unsigned class)
 {
     for (unsigned looks = 0, all = 0; looks < SHRINK_LOOKS && all < HAK_CLASS_COUNT; all++) {
@@ -97,7 +100,7 @@ static void tcache_shrink_another(struct hak_tcache *thread, unsigned class)
     }
 }
 
-/* The room of a magazine that has too little: twice as much, or what the class begins with. */
+/* The room that a magazine should grow to: twice what it has, or what its class begins with. */
 static unsigned tcache_next_room(struct hak_tcache *thread, unsigned class)
 {
     const struct hak_mag *mag = &thread->hot.mags[class];
@@ -109,7 +112,7 @@ static unsigned tcache_next_room(struct hak_tcache *thread, unsigned class)
     return HAK_MIN(HAK_MIN(ROOM_FIRST, ROOM_FIRST_BYTES / mag->size), most);
 }
 
-/* Lets the magazine hold more, if the budget allows. */
+/* Gives the magazine more room if the budget allows, else makes another one shrink for the next time. */
 static void tcache_grow(struct hak_tcache *thread, unsigned class)
 {
     struct hak_mag *mag = &thread->hot.mags[class];
@@ -126,8 +129,9 @@ static void tcache_grow(struct hak_tcache *thread, unsigned class)
     tcache_shrink_another(thread, class);
 }
 
-/* How many blocks a magazine gets, or gives: half of what it may hold, as then as many may be freed as taken before it
- * has to come back; and all when it came for the same before, as then the program does nothing but take, or free. */
+/* How many blocks a refill gets or a flush gives: half of the room, so that as many blocks can be taken as freed before
+ * the next miss; all of it when the last miss was of the same kind, as then the program only allocates or only frees.
+ * */
 static unsigned tcache_batch(struct hak_tcache *thread, unsigned class, enum hak_miss miss)
 {
     unsigned room = thread->hot.mags[class].room;
@@ -148,7 +152,7 @@ void *hak_tcache_refill(struct hak_tcache *thread, unsigned class)
     return hak_mag_pop(mag);
 }
 
-/* A few blocks: worth a look while none of them has gone to the heap. */
+/* Whether the magazine holds the block. */
 static bool tcache_holds(struct hak_tcache *thread, unsigned class, const void *block)
 {
     void *const *base = hak_mag_base(thread, class);
@@ -161,6 +165,7 @@ static bool tcache_holds(struct hak_tcache *thread, unsigned class, const void *
 void hak_tcache_spill(struct hak_tcache *thread, unsigned class, void *block)
 {
     struct hak_mag *mag = &thread->hot.mags[class];
+    /* A short magazine is searched for a double free before any of its blocks goes to the heap. */
     if (HAK_UNLIKELY(mag->room <= ROOM_FIRST && tcache_holds(thread, class, block))) {
         hak_misuse_double_free("free", block, mag->size);
         return;
@@ -191,7 +196,7 @@ void hak_deliver(void **blocks, unsigned count)
 {
     while (count) {
         uint32_t owner = outbox_owner_of(blocks[0]);
-        if (HAK_UNLIKELY(owner == 0)) { /* its slab was counted as empty and is gone */
+        if (HAK_UNLIKELY(owner == 0)) { /* freed twice: its slab became empty and was destroyed */
             hak_misuse_double_free("free", blocks[0], 0);
             blocks[0] = blocks[--count];
             continue;
@@ -200,7 +205,7 @@ void hak_deliver(void **blocks, unsigned count)
     }
 }
 
-/* Sorts the blocks by owner, as far as BUCKETS tell owners apart, and delivers each bucket. */
+/* Sorts the blocks by owner and delivers them.  Owners whose numbers differ by a multiple of BUCKETS share a bucket. */
 static void outbox_deliver_sorted(void **blocks, unsigned count)
 {
     void *sorted[HAK_OUTBOX_MAX];
@@ -222,8 +227,7 @@ static void outbox_flush(struct hak_tcache *thread)
 {
     struct hak_outbox *outbox = &thread->outbox;
     unsigned count = hak_load_acquire(&outbox->count);
-    /* It seems empty while blocks are on the move. */
-    hak_store(&outbox->count, 0);
+    hak_store(&outbox->count, 0); /* empty for other readers while blocks move */
     hak_store(&outbox->bytes, 0);
     atomic_thread_fence(memory_order_release);
     if (HAK_ENTRY_OWNER(outbox->differences))
@@ -248,12 +252,13 @@ void hak_tcache_send(struct hak_tcache *thread, void *block, uint32_t entry)
         outbox_flush(thread);
 }
 
-/* ---- everything ---- */
+/* ---- the whole cache ---- */
 
-/* Reports blocks that are there twice and closes the gaps: the last chance before they are somebody else's. */
+/* Drops blocks that are in the array twice, and notes them as double frees: once the heap has them, another thread may
+ * get them.  Returns how many are left. */
 static unsigned tcache_drop_twice(void **blocks, unsigned count, unsigned class)
 {
-    uint16_t places[2 * HAK_MAG_MOST]; /* which block is there, counted from 1; by a hash of the address */
+    uint16_t places[2 * HAK_MAG_MOST]; /* a hash table of indices into the array, counted from 1 */
     unsigned kept = 0, bits = 2;
     while (1u << bits < 2 * count)
         bits++;
@@ -283,7 +288,7 @@ void hak_tcache_empty(struct hak_tcache *thread)
             continue;
         memcpy(blocks, base + 1, count * sizeof *blocks);
         hak_store(&thread->hot.mags[class].top, base);
-        atomic_thread_fence(memory_order_release); /* it seems empty while blocks are on the move */
+        atomic_thread_fence(memory_order_release); /* empty for other readers while blocks move */
         hak_heap_give(thread->heap, class, blocks, tcache_drop_twice(blocks, count, class));
     }
     hak_tcache_reset(thread);
