@@ -38,8 +38,8 @@ struct hak_slab *hak_slab_create(unsigned class, uint32_t owner, struct hak_slab
 void hak_slab_destroy(struct hak_slab *slab, struct hak_slab_lists *lists);
 /* The slab to take blocks from next; NULL if no slab has a free block. */
 struct hak_slab *hak_slab_pick(const struct hak_slab_lists *lists);
-/* Takes up to `want` free blocks, the lowest addresses first, and stores them downwards from `end`; returns how many.
- * */
+/* Takes up to `want` free blocks, the lowest addresses first, and stores them downwards from `end`.  Returns how many
+ * it took. */
 unsigned hak_slab_take(struct hak_slab *slab, struct hak_slab_lists *lists, void **end, unsigned want);
 /* Puts a block back.  False if no block begins there or the block is free already: then it is noted as misuse, and
  * nothing else is done. */

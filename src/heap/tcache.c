@@ -130,8 +130,8 @@ static void tcache_grow(struct hak_tcache *thread, unsigned class)
 }
 
 /* How many blocks a refill gets or a flush gives: half of the room, so that as many blocks can be taken as freed before
- * the next miss; all of it when the last miss was of the same kind, as then the program only allocates or only frees.
- * */
+ * the next miss.  All of the room when the last miss was of the same kind, as then the program only allocates or only
+ * frees. */
 static unsigned tcache_batch(struct hak_tcache *thread, unsigned class, enum hak_miss miss)
 {
     unsigned room = thread->hot.mags[class].room;

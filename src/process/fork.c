@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork.c - makes the child of a many-threaded process whole.  Owns the list of what is locked; takes every lock, in
- * rank order.  Calls lock.h and registry.h, and corrects the counts of limit.h and os.h.
+ * fork.c - makes the allocator usable in the child of a process with several threads.  Owns the order in which all
+ * locks are taken, by rank.  Calls lock.h and registry.h, and corrects the counts of limit.h and os.h.
  *
- * The child has one thread.  The parent's other threads were stopped outside of every locked section, but perhaps in
- * the midst of a hot path: their magazines and outboxes are written such that at every instant each block in them is
- * free and nowhere else (tcache.h), so that they can be emptied later, by the first thread that takes one over.
+ * The child has one thread.  The parent's other threads hold no lock at the fork, but each may be in the middle of a
+ * hot path.  Their magazines and outboxes are written such that at every instant each block in them is free and nowhere
+ * else (tcache.h).  So the first thread of the child that takes such a cache over can empty it.
  *
- * A process with one thread takes no lock, as then fork() may be called by a signal handler, which may have interrupted
- * the holder of one.  What was half done goes on in both processes when the handler returns.  With more threads signals
- * wait until the locks are free again.
+ * A process with one thread takes no lock: fork() may be called by a signal handler that has interrupted the holder of
+ * one.  Parent and child both go on with what was interrupted when the handler returns.  In a process with several
+ * threads, signals are blocked while the locks are held.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -26,6 +26,8 @@
 #include "pages/stock.h"
 #include "pages/superslab.h"
 
+/* Unchecked by clang, as are the handlers below: the analysis can follow neither a loop over locks nor a call through a
+ * pointer.  The locks are taken before the fork and released after it, in other functions. */
 static void fork_for_each_lock(void (*act)(struct hak_lock *))
 {
     act(&hak_pressure_lock);
@@ -41,23 +43,26 @@ static void fork_for_each_lock(void (*act)(struct hak_lock *))
     act(&hak_meta_lock);
 }
 
-static void fork_take(struct hak_lock *lock)
+static void fork_take(struct hak_lock *lock) HAK_ACQUIRES(*lock)
 {
     hak_lock(lock);
 }
 
-static void fork_release(struct hak_lock *lock)
+static void fork_release(struct hak_lock *lock) HAK_RELEASES(*lock)
 {
     hak_unlock(lock);
 }
 
-/* glibc's fork takes the lock on the list of open streams, and it does so after the handlers have run.  A thread that
- * holds it may be waiting for one of ours, so it has to be taken first, as glibc does with its own malloc. */
+/* glibc's fork takes the lock of the list of open streams after the handlers have run.  A thread that holds that lock
+ * may wait for one of ours, so the list's lock has to be taken first.  glibc does so with its own malloc. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
-static sigset_t mask_before; /* the forking thread's; under all locks */
+static struct {
+    sigset_t mask; /* the forking thread's signal mask before the fork; written and read with all locks held */
+    _Atomic uint32_t registered; /* the handlers are, or are being, registered; any thread may set it */
+} fork_state;
 
 static void fork_before(void)
 {
@@ -72,14 +77,14 @@ static void fork_before(void)
     hak_tls.fork = HAK_FORK_TAKES;
     fork_for_each_lock(fork_take);
     hak_tls.fork = HAK_FORK_HOLDS;
-    mask_before = mask;
+    fork_state.mask = mask;
 }
 
 static void fork_in_parent(void)
 {
     if (hak_tls.fork != HAK_FORK_HOLDS)
         return;
-    sigset_t mask = mask_before;
+    sigset_t mask = fork_state.mask;
     hak_tls.fork = HAK_FORK_NONE;
     fork_for_each_lock(fork_release);
     if (_IO_list_unlock)
@@ -87,8 +92,8 @@ static void fork_in_parent(void)
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
-/* What other threads had taken off the books and not yet unmapped is lost to the child, and so nothing that it
- * holds. */
+/* Counts anew what the child holds.  Memory that other threads had taken out of the tables and not yet unmapped stays
+ * mapped, but nobody will use it, so it is not counted. */
 static void fork_recount(void)
 {
     struct hak_super_counts supers = hak_super_count();
@@ -101,7 +106,7 @@ static void fork_recount(void)
 static void fork_in_child(void)
 {
     struct hak_tcache *mine = hak_tcache_mine();
-    if (hak_tls.fork != HAK_FORK_HOLDS) { /* only the numbers of process and thread have changed */
+    if (hak_tls.fork != HAK_FORK_HOLDS) { /* no lock was taken: only the process and thread numbers have changed */
         hak_helper_in_process();
         hak_registry_in_process(mine);
         return;
@@ -114,17 +119,16 @@ static void fork_in_child(void)
     hak_helper_forked();
     hak_pressure_forked();
     fork_recount();
-    pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+    pthread_sigmask(SIG_SETMASK, &fork_state.mask, NULL);
 }
 
 void hak_fork_start(void)
 {
-    static _Atomic uint32_t registered;
-    if (HAK_LIKELY(hak_load(&registered)) || atomic_exchange(&registered, 1))
+    if (HAK_LIKELY(hak_load(&fork_state.registered)) || atomic_exchange(&fork_state.registered, 1))
         return;
-    /* If there is no memory for it, the next thread that comes tries again. */
+    /* Without memory for the handlers, the next thread that calls tries again. */
     if (pthread_atfork(fork_before, fork_in_parent, fork_in_child))
-        hak_store(&registered, 0);
+        hak_store(&fork_state.registered, 0);
 }
 
 static void fork_forget_lock(struct hak_lock *lock)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init.c - the state machine of init.h.  Owns hak_init_state, which orders threads by itself.  Calls os.h, knobs.h,
- * meta.h, window.h, registry.h, purge.h, fork.c, thread.c and root.c.
+ * init.c - the state machine of init.h.  Owns hak_init_state, which orders the threads and needs no lock.  Calls os.h,
+ * knobs.h, meta.h, window.h, registry.h, purge.h, fork.c, thread.c and root.c.
  */
 #include "process/init.h"
 
@@ -21,7 +21,7 @@
 _Atomic uint32_t hak_init_state;
 extern char **environ;
 
-/* Once the environment is known. */
+/* Reads HAKMEM_TUNE.  Called again when the environment is known only later. */
 static void init_read_knobs(char **environment)
 {
     hak_knobs_read(environment);
@@ -44,7 +44,7 @@ static bool init_start(void)
     return true;
 }
 
-/* Whatever the parent's thread was in the midst of stays as it is and is not used. */
+/* Gives up a start that the parent's thread had begun: what it has made is never used. */
 static void init_abandon(void)
 {
     hak_fork_forget();
@@ -74,9 +74,9 @@ bool hak_start_slow(void)
 }
 
 /*
- * Moves the start out of the first allocation where constructors do run before that.  In a program linked with shared
- * libraries it may also be the first to know the environment: this constructor runs before libc's, so that `environ` is
- * not set yet, but glibc hands it to constructors.
+ * Starts the allocator before the first allocation, where constructors run before it.  The environment is passed on
+ * because in a program with shared libraries this constructor may run before libc's: then `environ` is not set yet, but
+ * glibc hands the environment to constructors.
  */
 __attribute__((constructor)) static void init_constructor(int argc, char **argv, char **environment)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* root.c - the one structure of root.h, filled in when the allocator starts.  Asks those it tells of for addresses. */
+/* root.c - the one structure of root.h, filled in when the allocator starts with addresses that other modules give. */
 #include "process/root.h"
 
 #include "pages/meta.h"
 
-/* In the data that comes from the file, where it is looked for. */
+/* Not all zero, so that it lies in the data that comes from the file, where other processes search. */
 static struct hak_root root = {
     .magic = HAK_ROOT_MAGIC,
     .version = HAKMEM_VERSION_STRING,

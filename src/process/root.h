@@ -2,8 +2,9 @@
 /*
  * root.h - where another process finds this one's structures, which it reads as a debugger does (hakmem stats PID).
  *
- * It is found by its first bytes in the writable data of the library or program, and valid once `self` is where it is.
- * Who reads must have been built with structures of the same layout, by which he also knows what the pointers lead to.
+ * The reader finds the root by its first bytes in the writable data of the library or program.  The root is valid once
+ * `self` is its own address.  The reader must have been built with structures of the same layout, which it checks by
+ * `layout`.
  */
 #ifndef HAK_ROOT_H
 #define HAK_ROOT_H
@@ -17,7 +18,7 @@
 
 #define HAK_ROOT_MAGIC "hakmem: root of figures"
 
-/* What the structures look like from outside. */
+/* The layout of the structures: sizes and offsets that the reader relies on. */
 #define HAK_ROOT_LAYOUT                                                                                                \
     {                                                                                                                  \
         HAK_STATS, HAK_CLASS_COUNT, HAK_MAG_SLOTS, sizeof(struct hak_root), sizeof(struct hak_heap),                   \
@@ -49,7 +50,7 @@ struct hak_root {
 _Static_assert(sizeof((uint32_t[])HAK_ROOT_LAYOUT) == HAK_ROOT_NUMBERS * sizeof(uint32_t), "each number is counted");
 
 #pragma GCC visibility push(hidden)
-/* Tells where the structures are: when the allocator starts. */
+/* Fills the root in, at the start. */
 void hak_root_start(void);
 #pragma GCC visibility pop
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thread.c - gives threads their caches and takes them back.  Owns the threads' variables (each its own) and the key
- * whose destructor tells of a thread's exit.  Calls init.h, knobs.h, registry.h and purge.h.
+ * thread.c - gives threads their caches and takes them back.  Owns each thread's state and the key whose destructor
+ * runs when a thread exits.  Calls init.h, knobs.h, registry.h and purge.h.
  *
- * Destructors of other keys may run after ours and still allocate and free.  By then the thread has no cache and
- * must not get one, which nobody would take back: it is EXITED, and the orphan heap serves it.
+ * Destructors of other keys may run after ours and still allocate and free.  The thread then has no cache and must not
+ * get one, as no destructor would take it back.  Its state is HAK_THREAD_EXITED, and the orphan heap serves it.
  */
 #include "process/thread.h"
 
@@ -16,9 +16,13 @@
 #include "purge/purge.h"
 #include "knobs/knobs.h"
 
-#define FREES_WITHOUT_CACHE 64
+#define FREES_WITHOUT_CACHE 64 /* how many blocks a thread frees before it gets a cache for that */
 
-static pthread_key_t thread_key;
+/* Written by the thread that starts the allocator; constant from HAK_READY on (init.h). */
+static struct {
+    pthread_key_t key; /* its value is the thread's cache; its destructor releases the cache */
+    bool made;
+} thread_exit;
 
 static void thread_exits(void *cache)
 {
@@ -33,9 +37,8 @@ static void thread_exits(void *cache)
 
 bool hak_thread_start(void)
 {
-    static bool made;
-    made = made || pthread_key_create(&thread_key, thread_exits) == 0;
-    return made;
+    thread_exit.made = thread_exit.made || pthread_key_create(&thread_exit.key, thread_exits) == 0;
+    return thread_exit.made;
 }
 
 static struct hak_tcache *thread_attach(void)
@@ -47,9 +50,9 @@ static struct hak_tcache *thread_attach(void)
         return NULL;
     hak_tls.delta = (const char *)&thread->hot - (const char *)&hak_tcache_none;
     hak_tls.state = HAK_THREAD_ATTACHED;
-    /* These two may allocate, from the cache that there is now. */
-    if (pthread_setspecific(thread_key, thread)) {
-        /* Nobody would tell of the thread's end: it stays without until there is memory for this, too. */
+    /* This call and hak_fork_start() may allocate, from the cache that the thread has by now. */
+    if (pthread_setspecific(thread_exit.key, thread)) {
+        /* No destructor would run at the thread's exit: it gets no cache until there is memory for that. */
         hak_tls.state = HAK_THREAD_NEW;
         hak_tls.delta = 0;
         hak_registry_release(thread);
@@ -71,9 +74,9 @@ void hak_thread_leave(void)
     if (hak_tls.state == HAK_THREAD_ATTACHED) {
         void *thread = hak_tcache_hot_self();
         thread_exits(thread);
-        pthread_setspecific(thread_key, NULL);
+        pthread_setspecific(thread_exit.key, NULL);
     }
-    hak_fork_start(); /* what was allocated before is still freed under locks of ours */
+    hak_fork_start(); /* the blocks allocated before are still freed with our locks */
 }
 
 struct hak_tcache *hak_thread_tcache_freeing(void)
