@@ -52,7 +52,7 @@ HAK_EXPORT void HAK_NAME(free_sized)(void *block, size_t size)
 
 HAK_EXPORT void HAK_NAME(free_aligned_sized)(void *block, size_t alignment, size_t size)
 {
-    hak_free_sized_slow("free_aligned_sized", block, alignment, size);
+    hak_free_sized_unknown("free_aligned_sized", block, alignment, size);
 }
 
 HAK_EXPORT void *HAK_NAME(realloc)(void *block, size_t size)

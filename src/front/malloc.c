@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * malloc.c - allocation when the magazine is empty, the thread has no heap, or the size is beyond the small
- * classes; and aligned allocation.  Owns nothing; takes no lock itself.  Calls tcache.h, registry.h, large.h and
- * libc_malloc.h.
+ * malloc.c - allocation when the magazine is empty, the thread has no cache, or the size is above HAK_SMALL_MAX; and
+ * aligned allocation.  Owns nothing; takes no lock itself.  Calls tcache.h, registry.h, large.h and libc_malloc.h.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,7 +25,6 @@ void *hak_out_of_memory(void)
     return NULL;
 }
 
-/* The end of each call that may have taken more from the kernel, without a lock. */
 void hak_allocation_ends(void)
 {
     hak_misuse_report();
@@ -38,15 +36,16 @@ void hak_allocation_ends(void)
         hak_purge_tick_alloc();
 }
 
-/* From the calling thread's magazine, which is filled if need be. */
+/* A block of the class from the calling thread's magazine, which is refilled if empty.  NULL when memory is out. */
 HAK_INLINE void *alloc_from(struct hak_tcache *thread, unsigned class)
 {
-    void *block = hak_mag_pop(&thread->hot.mags[class]); /* others may have been allocated when the thread got it */
+    void *block = hak_mag_pop(&thread->hot.mags[class]); /* filled, perhaps, when the thread got its cache */
     return block ? block : hak_tcache_refill(thread, class);
 }
 
-/* By whatever way there is: the magazine, the orphan heap; and once more after all that is free anywhere was given
- * back to the kernel.  The alignment and size are those that the program asked for. */
+/* Allocates a block of the class in any way there is: from the magazine, else from the orphan heap, else once more from
+ * both after all free memory was given back to the kernel.  The alignment and size are those that the program asked
+ * for. */
 static HAK_NOINLINE void *alloc_hard(unsigned class, size_t align, size_t size)
 {
     struct hak_retry retry = {0};
@@ -81,7 +80,7 @@ static void *alloc_class(unsigned class, size_t align, size_t size)
     return alloc_hard(class, align, size);
 }
 
-/* Of the calling thread's heap; 0 while it has none. */
+/* The number of the calling thread's heap.  A thread without a cache has none; its number is that of no heap. */
 HAK_INLINE unsigned alloc_heap_number(void)
 {
     return HAK_ENTRY_OWNER(hak_tcache_hot_self()->key);
@@ -130,9 +129,10 @@ void *hak_calloc_slow(size_t bytes)
 }
 
 /*
- * Blocks of a class lie at multiples of its size from a multiple of 64 KiB, so they are aligned to whatever power of
- * two divides the size.  The class of a multiple of the alignment is one such: where classes are closer together than
- * the alignment the multiple is itself the size of one, and elsewhere all classes' sizes are multiples.
+ * Blocks of a class lie at multiples of its size from a multiple of 64 KiB, so they are aligned to each power of two
+ * that divides the size.  So the size is rounded up to a multiple of the alignment.  The class of such a multiple has a
+ * size that the alignment divides: where classes are closer together than the alignment, the multiple is itself the
+ * size of a class; elsewhere all classes' sizes are multiples of the alignment.
  */
 void *hak_malloc_aligned(size_t align, size_t size)
 {

@@ -14,8 +14,8 @@
 
 #pragma GCC visibility push(hidden)
 void hak_live_bits_mark_live(const void *block);
-bool hak_live_bits_mark_free(const char *call, const void *p);
-bool hak_live_bits_expect_live(const char *call, const void *p);
+bool hak_live_bits_mark_free(const char *call, const void *p, uint32_t entry);
+bool hak_live_bits_expect_live(const char *call, const void *p, uint32_t entry);
 #pragma GCC visibility pop
 
 /* The program gets the block, which may be of any kind, or NULL.  Returns the block. */
@@ -26,16 +26,17 @@ HAK_INLINE void *hak_live_bits_allocated(void *block)
     return block;
 }
 
-/* The program frees the pointer.  False if it does not own such a block; then that was noted. */
-HAK_INLINE bool hak_live_bits_freed(const char *call, const void *p)
+/* The program frees the pointer, whose page map entry is given.  False if it owns no such block; then the misuse was
+ * noted. */
+HAK_INLINE bool hak_live_bits_freed(const char *call, const void *p, uint32_t entry)
 {
-    return !HAK_DEBUG || hak_live_bits_mark_free(call, p);
+    return !HAK_DEBUG || hak_live_bits_mark_free(call, p, entry);
 }
 
 /* The program passes the pointer to a call that does not free it.  False as above. */
-HAK_INLINE bool hak_live_bits_used(const char *call, const void *p)
+HAK_INLINE bool hak_live_bits_used(const char *call, const void *p, uint32_t entry)
 {
-    return !HAK_DEBUG || hak_live_bits_expect_live(call, p);
+    return !HAK_DEBUG || hak_live_bits_expect_live(call, p, entry);
 }
 
 #endif

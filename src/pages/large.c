@@ -9,7 +9,7 @@
 #include "pages/stock.h"
 #include "pages/superslab.h"
 
-static size_t units_of(size_t size)
+static size_t large_units(size_t size)
 {
     return HAK_MAX((size + HAK_UNIT - 1) >> HAK_UNIT_SHIFT, 1);
 }
@@ -18,15 +18,15 @@ void *hak_large_alloc(unsigned heap, size_t size, size_t align, bool *zero)
 {
     if (HAK_UNLIKELY(size > hak_super_run_max || align > HAK_LARGE_ALIGN_MAX))
         return hak_huge_alloc(size, align, zero);
-    struct hak_slab *run = hak_stock_take(heap, units_of(size), align);
+    struct hak_slab *run = hak_stock_take(heap, large_units(size), align);
     *zero = false;
     if (!run)
-        run = hak_span_alloc_large(units_of(size), HAK_MAX(align >> HAK_UNIT_SHIFT, 1), zero);
+        run = hak_span_alloc_large(large_units(size), HAK_MAX(align >> HAK_UNIT_SHIFT, 1), zero);
     return HAK_LIKELY(run) ? run->base : NULL;
 }
 
-/* Whether a live block begins at the address. */
-HAK_INLINE struct hak_slab *run_of(const char *call, const void *p)
+/* The run of the live block that begins at the address; NULL, with the misuse noted, if none does. */
+HAK_INLINE struct hak_slab *large_run_of(const char *call, const void *p)
 {
     struct hak_slab *run = hak_slab_of(p);
     if (HAK_LIKELY(run->base == p && hak_load(&run->state) == HAK_LARGE_LIVE))
@@ -40,17 +40,19 @@ HAK_INLINE struct hak_slab *run_of(const char *call, const void *p)
     return NULL;
 }
 
-void hak_large_free(unsigned heap, const char *call, void *p)
+struct hak_slab *hak_large_find(const char *call, const void *p)
 {
-    struct hak_slab *run = run_of(call, p);
+    return large_run_of(call, p);
+}
+
+HAK_INLINE void large_free(unsigned heap, const char *call, struct hak_slab *run)
+{
     uint8_t live = HAK_LARGE_LIVE;
-    if (HAK_UNLIKELY(!run))
-        return;
     /* Of two threads that free it at once, one is refused. */
     if (HAK_SINGLE_THREADED)
         hak_store(&run->state, HAK_LARGE_NONE);
     else if (HAK_UNLIKELY(!atomic_compare_exchange_strong(&run->state, &live, HAK_LARGE_NONE))) {
-        hak_misuse_double_free(call, p, run->length * HAK_UNIT);
+        hak_misuse_double_free(call, run->base, run->length * HAK_UNIT);
         return;
     }
     run = hak_stock_put(heap, run);
@@ -58,16 +60,21 @@ void hak_large_free(unsigned heap, const char *call, void *p)
         hak_span_free_large(run);
 }
 
-size_t hak_large_usable(const char *call, const void *p)
+void hak_large_free(unsigned heap, const char *call, void *p)
 {
-    struct hak_slab *run = run_of(call, p);
-    return HAK_LIKELY(run) ? run->length * HAK_UNIT : 0;
+    struct hak_slab *run = large_run_of(call, p);
+    if (HAK_LIKELY(run))
+        large_free(heap, call, run);
 }
 
-bool hak_large_resize(const char *call, void *p, size_t size)
+void hak_large_free_run(unsigned heap, const char *call, struct hak_slab *run)
 {
-    struct hak_slab *run = run_of(call, p);
-    return HAK_LIKELY(run) && size <= hak_super_run_max && hak_span_resize_large(run, units_of(size));
+    large_free(heap, call, run);
+}
+
+bool hak_large_resize(struct hak_slab *run, size_t size)
+{
+    return size <= hak_super_run_max && hak_span_resize_large(run, large_units(size));
 }
 
 void hak_large_misuse(const char *call, const void *p)
