@@ -219,13 +219,13 @@ def block_in_slab(library, slab, address):
 
 
 def huge_block(library, address):
-    table, cache = (library.static("hak_huge_alloc", name) for name in ("table", "cache"))
-    last_freed = library.static("hak_huge_alloc", "last_freed")  # freed, but in the table still
-    for mapping in first(library.static("hak_huge_alloc", "table_size"), table, MOST):
+    huge = library.static("hak_huge_alloc", "huge")
+    last_freed = huge["last_freed"]  # freed, but in the table still
+    for mapping in first(huge["table_size"], huge["table"], MOST):
         at, size = int(mapping["at"]), int(mapping["size"])
         if at and at != int(last_freed["at"]) and at <= address < at + size:
             return f"{within(address, at)}a huge block of {size} bytes at {at:#x}, live"
-    for kept in [last_freed, *first(library.static("hak_huge_alloc", "cache_used"), cache)]:
+    for kept in [last_freed, *first(huge["cache_used"], huge["cache"])]:
         at, size = int(kept["at"]), int(kept["size"])
         if at and at <= address < at + size:
             return f"{address:#x} is in a freed mapping of {size} bytes that is kept at {at:#x}"

@@ -28,96 +28,106 @@ struct mapping {
     size_t size;
 };
 
-HAK_LOCK_ALONE struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
-
-/* Open addressing with linear probing; at most half full. */
-static struct mapping *table;
-static size_t table_size, table_used;
-
-/* The block that was freed last, if it is kept: in front of the cache, and in the table still, so that a block of the
- * same size that comes next costs no change there.  Nobody finds it in the table. */
-static struct mapping last_freed;
-static unsigned last_freed_age; /* by how many calls of hak_huge_decay() */
-static size_t last_freed_limit;   /* bytes that it and the cache may have together */
-
-static struct mapping cache[CACHE_ENTRIES]; /* oldest first */
-static unsigned cache_used;
-static size_t cache_worth = CACHE_FIRST;
-static size_t cache_refused; /* bytes of freed mappings that were not kept since the last new mapping */
-/* How many of them hak_huge_decay() has seen once at least, twice at least, and so on. */
-static unsigned cache_seen[HAK_PURGE_PASSES];
-static struct hak_huge_counts counts;
-
-/* Blocks that were freed, or moved by realloc, lately; for nothing but to tell a double free when it comes. */
-static struct mapping freed[FREED_ENTRIES];
-static unsigned freed_next; /* the oldest */
-/* All those before them lie in between. */
-static uintptr_t forgotten_low = UINTPTR_MAX, forgotten_high;
-
-/* Freed mappings that the kernel would not unmap (it may have to divide one, and allows a process only so many). Each
- * begins with this. */
+/* Stands at the beginning of a freed mapping that the kernel would not unmap: unmapping may divide a kernel mapping, of
+ * which a process may have a limited number. */
 struct stuck {
     struct stuck *next;
     size_t size;
 };
-static struct stuck *stuck;
+
+HAK_LOCK_ALONE struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
+_Atomic size_t hak_huge_purge_above = HAK_PURGE_SLACK;
+
+/*
+ * All else that this module knows.
+ *
+ * The block that was freed last is neither in the cache nor out of the table: a new block of its size needs no change
+ * to either.  huge_table_find() does not find it.
+ */
+static struct {
+    struct hak_huge_counts counts;
+
+    /* Live blocks and last_freed: open addressing with linear probing; at most half full. */
+    struct mapping *table;
+    size_t table_size, table_used;
+
+    struct mapping last_freed; /* `at` is NULL if the block that was freed last is not cached */
+    unsigned last_freed_age;   /* calls of hak_huge_decay() since it was freed */
+    size_t last_freed_limit;   /* bytes that last_freed and the cache may have together */
+
+    struct mapping cache[CACHE_ENTRIES]; /* oldest first */
+    unsigned cache_used;
+    unsigned cache_seen[HAK_PURGE_PASSES]; /* entries that hak_huge_decay() has seen once or more, twice or more, ... */
+    size_t cache_worth;   /* bytes that have proved worth caching */
+    size_t cache_refused; /* bytes that were evicted for want of room since the last new mapping */
+
+    /* Ring of blocks that were freed, or moved by realloc, lately: only to tell a double free. */
+    struct mapping freed[FREED_ENTRIES];
+    unsigned freed_next;                      /* the oldest entry */
+    uintptr_t forgotten_low, forgotten_high; /* all blocks that left the ring lay between these */
+
+    struct stuck *stuck; /* list of mappings that the kernel would not unmap */
+} huge HAK_GUARDED_BY(hak_huge_lock) = {
+    .cache_worth = CACHE_FIRST,
+    .forgotten_low = UINTPTR_MAX,
+};
 
 /* ---- the table ---- */
 
-static size_t slot_for(const void *at)
+static size_t huge_table_slot(const void *at)
 {
-    return (size_t)(((uintptr_t)at >> 12) * 0x9e3779b97f4a7c15u >> 20) & (table_size - 1);
+    return (size_t)(((uintptr_t)at >> 12) * 0x9e3779b97f4a7c15u >> 20) & (huge.table_size - 1);
 }
 
-static struct mapping *find(const void *at)
+static struct mapping *huge_table_find(const void *at)
 {
-    if (table_size == 0 || at == last_freed.at)
+    if (huge.table_size == 0 || at == huge.last_freed.at)
         return NULL;
-    for (size_t i = slot_for(at); table[i].at; i = (i + 1) & (table_size - 1))
-        if (table[i].at == at)
-            return &table[i];
+    for (size_t i = huge_table_slot(at); huge.table[i].at; i = (i + 1) & (huge.table_size - 1))
+        if (huge.table[i].at == at)
+            return &huge.table[i];
     return NULL;
 }
 
-static void insert(struct mapping mapping)
+static void huge_table_insert(struct mapping mapping)
 {
-    size_t i = slot_for(mapping.at);
-    while (table[i].at)
-        i = (i + 1) & (table_size - 1);
-    table[i] = mapping;
-    table_used++;
+    size_t i = huge_table_slot(mapping.at);
+    while (huge.table[i].at)
+        i = (i + 1) & (huge.table_size - 1);
+    huge.table[i] = mapping;
+    huge.table_used++;
 }
 
 /* Closes the gap, so that no search stops short (Knuth, The Art of Computer Programming 6.4, algorithm R). */
-static void erase(struct mapping *mapping)
+static void huge_table_erase(struct mapping *mapping)
 {
-    size_t gap = (size_t)(mapping - table), mask = table_size - 1;
-    for (size_t i = (gap + 1) & mask; table[i].at; i = (i + 1) & mask)
-        if (((i - slot_for(table[i].at)) & mask) >= ((i - gap) & mask)) {
-            table[gap] = table[i];
+    size_t gap = (size_t)(mapping - huge.table), mask = huge.table_size - 1;
+    for (size_t i = (gap + 1) & mask; huge.table[i].at; i = (i + 1) & mask)
+        if (((i - huge_table_slot(huge.table[i].at)) & mask) >= ((i - gap) & mask)) {
+            huge.table[gap] = huge.table[i];
             gap = i;
         }
-    table[gap].at = NULL;
-    table_used--;
+    huge.table[gap].at = NULL;
+    huge.table_used--;
 }
 
 /* Room for one more, before a mapping is made that would have to be undone. */
-static bool table_has_room(void)
+static bool huge_table_make_room(void)
 {
-    if ((table_used + 1) * 2 <= table_size)
+    if ((huge.table_used + 1) * 2 <= huge.table_size)
         return true;
-    size_t old_size = table_size;
-    struct mapping *old = table;
+    size_t old_size = huge.table_size;
+    struct mapping *old = huge.table;
     size_t size = old_size ? old_size * 2 : TABLE_FIRST;
     struct mapping *fresh = hak_meta_alloc(size * sizeof *fresh);
     if (!fresh)
         return false;
-    table = fresh;
-    table_size = size;
-    table_used = 0;
+    huge.table = fresh;
+    huge.table_size = size;
+    huge.table_used = 0;
     for (size_t i = 0; i < old_size; i++)
         if (old[i].at)
-            insert(old[i]);
+            huge_table_insert(old[i]);
     if (old)
         hak_meta_free(old, old_size * sizeof *old);
     return true;
@@ -125,50 +135,50 @@ static bool table_has_room(void)
 
 /* ---- what was freed ---- */
 
-static bool within(const void *p, struct mapping mapping)
+static bool huge_mapping_holds(const void *p, struct mapping mapping)
 {
     return mapping.at && (uintptr_t)p - (uintptr_t)mapping.at < mapping.size;
 }
 
-static void forget(struct mapping mapping)
+static void huge_freed_forget(struct mapping mapping)
 {
     if (!mapping.at)
         return;
-    forgotten_low = HAK_MIN(forgotten_low, (uintptr_t)mapping.at);
-    forgotten_high = HAK_MAX(forgotten_high, (uintptr_t)mapping.at + mapping.size);
+    huge.forgotten_low = HAK_MIN(huge.forgotten_low, (uintptr_t)mapping.at);
+    huge.forgotten_high = HAK_MAX(huge.forgotten_high, (uintptr_t)mapping.at + mapping.size);
 }
 
-static void remember(struct mapping mapping)
+static void huge_freed_note(struct mapping mapping)
 {
-    unsigned last = (freed_next + FREED_ENTRIES - 1) % FREED_ENTRIES;
+    unsigned last = (huge.freed_next + FREED_ENTRIES - 1) % FREED_ENTRIES;
     /* A program that uses one block again and again must not drive out all others. */
-    unsigned slot = freed[last].at == mapping.at ? last : freed_next++ % FREED_ENTRIES;
-    freed_next %= FREED_ENTRIES;
-    forget(freed[slot]);
-    freed[slot] = mapping;
+    unsigned slot = huge.freed[last].at == mapping.at ? last : huge.freed_next++ % FREED_ENTRIES;
+    huge.freed_next %= FREED_ENTRIES;
+    huge_freed_forget(huge.freed[slot]);
+    huge.freed[slot] = mapping;
 }
 
-static void count_in(size_t size)
+static void huge_count_in(size_t size)
 {
-    counts.blocks++;
-    counts.bytes += size;
+    huge.counts.blocks++;
+    huge.counts.bytes += size;
 }
 
-static void count_out(size_t size)
+static void huge_count_out(size_t size)
 {
-    counts.blocks--;
-    counts.bytes -= size;
+    huge.counts.blocks--;
+    huge.counts.bytes -= size;
 }
 
 /* From here on it is nothing but a mapping. */
-static struct mapping retire_last_freed(void)
+static struct mapping huge_retire_last(void)
 {
-    struct mapping mapping = last_freed;
-    last_freed.at = NULL;
-    counts.last_freed = 0;
-    erase(find(mapping.at));
-    count_out(mapping.size);
-    remember(mapping);
+    struct mapping mapping = huge.last_freed;
+    huge.last_freed.at = NULL;
+    huge.counts.last_freed = 0;
+    huge_table_erase(huge_table_find(mapping.at));
+    huge_count_out(mapping.size);
+    huge_freed_note(mapping);
     return mapping;
 }
 
@@ -179,30 +189,31 @@ struct finding {
 };
 
 /* The block that was freed last of those that held the address. */
-static struct finding find_freed(const void *p)
+static struct finding huge_find_freed(const void *p)
 {
-    bool was_ours = ((uintptr_t)p >= forgotten_low && (uintptr_t)p < forgotten_high) || within(p, last_freed);
-    if (p == last_freed.at)
-        return (struct finding){FINDING_FREED, last_freed};
+    bool was_ours = ((uintptr_t)p >= huge.forgotten_low && (uintptr_t)p < huge.forgotten_high) ||
+                    huge_mapping_holds(p, huge.last_freed);
+    if (p == huge.last_freed.at)
+        return (struct finding){FINDING_FREED, huge.last_freed};
     for (unsigned i = FREED_ENTRIES; i-- > 0;) {
-        struct mapping mapping = freed[(freed_next + i) % FREED_ENTRIES]; /* the newest first */
+        struct mapping mapping = huge.freed[(huge.freed_next + i) % FREED_ENTRIES]; /* the newest first */
         if (mapping.at == p)
             return (struct finding){FINDING_FREED, mapping};
-        was_ours = was_ours || within(p, mapping);
+        was_ours = was_ours || huge_mapping_holds(p, mapping);
     }
     return (struct finding){was_ours ? FINDING_DEAD : FINDING_NOTHING, {0}};
 }
 
-static struct finding find_around(const void *p)
+static struct finding huge_find_around(const void *p)
 {
-    for (size_t i = 0; i < table_size; i++)
-        if (within(p, table[i]) && table[i].at != last_freed.at)
-            return (struct finding){FINDING_INSIDE, table[i]};
-    return find_freed(p);
+    for (size_t i = 0; i < huge.table_size; i++)
+        if (huge_mapping_holds(p, huge.table[i]) && huge.table[i].at != huge.last_freed.at)
+            return (struct finding){FINDING_INSIDE, huge.table[i]};
+    return huge_find_freed(p);
 }
 
 /* Without a lock. */
-HAK_COLD static void report(const char *call, const void *p, const struct finding *finding)
+HAK_COLD static void huge_report(const char *call, const void *p, const struct finding *finding)
 {
     switch (finding->kind) {
     case FINDING_INSIDE:
@@ -223,54 +234,54 @@ HAK_COLD static void report(const char *call, const void *p, const struct findin
 /* ---- what could not be unmapped ---- */
 
 /* Joins what adjoins, or pieces would get ever smaller.  Under the lock. */
-static void stuck_put(struct mapping mapping)
+static void huge_stuck_put(struct mapping mapping)
 {
-    for (struct stuck **link = &stuck, *begin; (begin = *link);) {
+    for (struct stuck **link = &huge.stuck, *begin; (begin = *link);) {
         bool before = (char *)begin + begin->size == mapping.at, after = mapping.at + mapping.size == (char *)begin;
         if (before || after) {
             *link = begin->next;
             mapping.at = before ? (char *)begin : mapping.at;
             mapping.size += begin->size;
-            counts.stuck -= begin->size;
+            huge.counts.stuck -= begin->size;
         } else {
             link = &begin->next;
         }
     }
     struct stuck *begin = (struct stuck *)mapping.at;
-    *begin = (struct stuck){stuck, mapping.size};
-    stuck = begin;
-    counts.stuck += mapping.size;
+    *begin = (struct stuck){huge.stuck, mapping.size};
+    huge.stuck = begin;
+    huge.counts.stuck += mapping.size;
 }
 
 /* The memory goes back even if the addresses cannot. */
-static void stuck_keep(struct mapping mapping)
+static void huge_stuck_keep(struct mapping mapping)
 {
     hak_os_purge(mapping.at, mapping.size);
-    stuck_put(mapping);
+    huge_stuck_put(mapping);
 }
 
 /* From the first that suffices.  Size 0 if there is none. */
-static struct mapping stuck_take(size_t size, size_t align)
+static struct mapping huge_stuck_take(size_t size, size_t align)
 {
-    for (struct stuck **link = &stuck, *begin; (begin = *link); link = &begin->next) {
+    for (struct stuck **link = &huge.stuck, *begin; (begin = *link); link = &begin->next) {
         char *at = (char *)hak_round_up((uintptr_t)begin, align);
         size_t before = (size_t)(at - (char *)begin);
         if (begin->size < before || begin->size - before < size)
             continue;
         size_t after = begin->size - before - size;
         *link = begin->next;
-        counts.stuck -= begin->size;
+        huge.counts.stuck -= begin->size;
         if (before)
-            stuck_put((struct mapping){(char *)begin, before});
+            huge_stuck_put((struct mapping){(char *)begin, before});
         if (after)
-            stuck_put((struct mapping){at + size, after});
+            huge_stuck_put((struct mapping){at + size, after});
         return (struct mapping){at, size};
     }
     return (struct mapping){0};
 }
 
 /* Without the lock. */
-static bool unmap(struct mapping mapping)
+static bool huge_unmap(struct mapping mapping)
 {
     bool unmapped = hak_os_unmap(mapping.at, mapping.size);
     if (HAK_LIKELY(unmapped)) {
@@ -278,26 +289,26 @@ static bool unmap(struct mapping mapping)
         return true;
     }
     hak_lock(&hak_huge_lock);
-    stuck_keep(mapping);
+    huge_stuck_keep(mapping);
     hak_unlock(&hak_huge_lock);
     hak_limit_release(mapping.size);
     return false;
 }
 
 /* Tries again; returns the bytes of address space given back. */
-static size_t stuck_unmap(void)
+static size_t huge_stuck_unmap(void)
 {
     size_t given = 0;
     hak_lock(&hak_huge_lock);
-    struct stuck *list = stuck;
-    stuck = NULL;
-    counts.stuck = 0;
+    struct stuck *list = huge.stuck;
+    huge.stuck = NULL;
+    huge.counts.stuck = 0;
     hak_unlock(&hak_huge_lock);
     while (list) {
         struct mapping mapping = {(char *)list, list->size};
         list = list->next;
         hak_limit_add(mapping.size); /* as if it held memory still */
-        if (unmap(mapping))
+        if (huge_unmap(mapping))
             given += mapping.size;
     }
     return given;
@@ -305,95 +316,95 @@ static size_t stuck_unmap(void)
 
 /* ---- the cache ---- */
 
-static struct mapping cache_remove(unsigned i)
+static struct mapping huge_cache_remove(unsigned i)
 {
-    struct mapping mapping = cache[i];
-    if (i < --cache_used)
-        memmove(&cache[i], &cache[i + 1], (cache_used - i) * sizeof *cache);
+    struct mapping mapping = huge.cache[i];
+    if (i < --huge.cache_used)
+        memmove(&huge.cache[i], &huge.cache[i + 1], (huge.cache_used - i) * sizeof *huge.cache);
     for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
-        cache_seen[times] -= i < cache_seen[times];
-    counts.cached -= mapping.size;
+        huge.cache_seen[times] -= i < huge.cache_seen[times];
+    huge.counts.cached -= mapping.size;
     return mapping;
 }
 
 /* From the smallest cached mapping that suffices; what is more than a quarter too much of it stays in the cache.  Size
  * 0 if there is none. */
-static struct mapping cache_take(size_t size, size_t align)
+static struct mapping huge_cache_take(size_t size, size_t align)
 {
     unsigned best = CACHE_ENTRIES;
-    for (unsigned i = 0; i < cache_used; i++)
-        if (cache[i].size >= size && ((uintptr_t)cache[i].at & (align - 1)) == 0 &&
-            (best == CACHE_ENTRIES || cache[i].size < cache[best].size))
+    for (unsigned i = 0; i < huge.cache_used; i++)
+        if (huge.cache[i].size >= size && ((uintptr_t)huge.cache[i].at & (align - 1)) == 0 &&
+            (best == CACHE_ENTRIES || huge.cache[i].size < huge.cache[best].size))
             best = i;
     if (best == CACHE_ENTRIES)
         return (struct mapping){0};
-    if (cache[best].size - size <= size / 4)
-        return cache_remove(best);
-    struct mapping mapping = {cache[best].at, size};
-    cache[best].at += size;
-    cache[best].size -= size;
-    counts.cached -= size;
+    if (huge.cache[best].size - size <= size / 4)
+        return huge_cache_remove(best);
+    struct mapping mapping = {huge.cache[best].at, size};
+    huge.cache[best].at += size;
+    huge.cache[best].size -= size;
+    huge.counts.cached -= size;
     return mapping;
 }
 
 /* What may be kept, the front included: a quarter of what is live, so that it does not decide the program's footprint,
  * but enough for a program that uses one or two blocks in turn, unless it is turned off; how much is enough shows when
  * mappings are made of what was not kept.  And no more than superslabs may keep. */
-static size_t bound(void)
+static size_t huge_cache_limit(void)
 {
-    size_t enough = HAK_MIN(hak_knob_value(huge_cache), cache_worth);
-    return enough ? HAK_MIN(HAK_MAX(enough, (counts.bytes - counts.last_freed) / 4), hak_super_keep()) : 0;
+    size_t enough = HAK_MIN(hak_knob_value(huge_cache), huge.cache_worth);
+    return enough ? HAK_MIN(HAK_MAX(enough, (huge.counts.bytes - huge.counts.last_freed) / 4), hak_super_keep()) : 0;
 }
 
-static void note_level(void)
+static void huge_note_idle(void)
 {
-    hak_trigger_compare(hak_huge_idle(&counts), hak_load(&hak_trigger.mappings));
+    hak_trigger_compare(hak_huge_idle(&huge.counts), hak_load(&hak_trigger.mappings));
 }
 
 /* Unmaps one that is kept, the one that has been for the longest; returns its bytes, of memory at least.  Releases the
  * lock for that and takes it again. */
-static size_t drop(void)
+static size_t huge_drop(void)
 {
-    struct mapping out = cache_used ? cache_remove(0) : retire_last_freed();
-    counts.purged += out.size;
+    struct mapping out = huge.cache_used ? huge_cache_remove(0) : huge_retire_last();
+    huge.counts.purged += out.size;
     hak_unlock(&hak_huge_lock);
-    unmap(out);
+    huge_unmap(out);
     hak_lock(&hak_huge_lock);
     return out.size;
 }
 
 /* The same, of what might have been kept. */
-static void refuse(void)
+static void huge_refuse(void)
 {
-    cache_refused += cache_used ? cache[0].size : counts.last_freed;
-    drop();
+    huge.cache_refused += huge.cache_used ? huge.cache[0].size : huge.counts.last_freed;
+    huge_drop();
 }
 
 /* As the newest, which `seen` calls of hak_huge_decay() have found in front.  May release the lock and take it
  * again. */
-static void cache_add(struct mapping mapping, unsigned seen)
+static void huge_cache_add(struct mapping mapping, unsigned seen)
 {
-    while (HAK_UNLIKELY(cache_used == CACHE_ENTRIES))
-        refuse();
+    while (HAK_UNLIKELY(huge.cache_used == CACHE_ENTRIES))
+        huge_refuse();
     for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
-        cache_seen[times] += times < seen && cache_seen[times] == cache_used;
-    cache[cache_used++] = mapping;
-    counts.cached += mapping.size;
+        huge.cache_seen[times] += times < seen && huge.cache_seen[times] == huge.cache_used;
+    huge.cache[huge.cache_used++] = mapping;
+    huge.counts.cached += mapping.size;
 }
 
-static void front_to_cache(void)
+static void huge_last_to_cache(void)
 {
-    if (last_freed.at)
-        cache_add(retire_last_freed(), last_freed_age);
+    if (huge.last_freed.at)
+        huge_cache_add(huge_retire_last(), huge.last_freed_age);
 }
 
 size_t hak_huge_purge(size_t keep)
 {
-    size_t given = stuck_unmap();
+    size_t given = huge_stuck_unmap();
     hak_lock(&hak_huge_lock);
-    while (hak_huge_idle(&counts) > keep)
-        given += drop();
-    last_freed_limit = 0; /* what may be kept may have changed: the next that is freed will find out */
+    while (hak_huge_idle(&huge.counts) > keep)
+        given += huge_drop();
+    huge.last_freed_limit = 0; /* what may be kept may have changed: the next that is freed will find out */
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -402,9 +413,9 @@ size_t hak_huge_shed(size_t bytes)
 {
     size_t given = 0;
     hak_lock(&hak_huge_lock);
-    front_to_cache();
-    while (cache_used && cache[0].size <= bytes - given)
-        given += drop();
+    huge_last_to_cache();
+    while (huge.cache_used && huge.cache[0].size <= bytes - given)
+        given += huge_drop();
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -413,13 +424,13 @@ size_t hak_huge_decay(void)
 {
     size_t given = 0;
     hak_lock(&hak_huge_lock);
-    while (cache_seen[HAK_PURGE_PASSES - 1])
-        given += drop();
-    memmove(cache_seen + 1, cache_seen, sizeof cache_seen - sizeof *cache_seen);
-    cache_seen[0] = cache_used;
+    while (huge.cache_seen[HAK_PURGE_PASSES - 1])
+        given += huge_drop();
+    memmove(huge.cache_seen + 1, huge.cache_seen, sizeof huge.cache_seen - sizeof *huge.cache_seen);
+    huge.cache_seen[0] = huge.cache_used;
     /* What is in the cache was there before. */
-    if (last_freed.at && last_freed_age++ >= HAK_PURGE_PASSES && !cache_used)
-        given += drop();
+    if (huge.last_freed.at && huge.last_freed_age++ >= HAK_PURGE_PASSES && !huge.cache_used)
+        given += huge_drop();
     hak_unlock(&hak_huge_lock);
     return given;
 }
@@ -427,14 +438,14 @@ size_t hak_huge_decay(void)
 /* ---- blocks ---- */
 
 /* Under the lock. */
-static void trim_mapping(char *at, size_t size)
+static void huge_trim(char *at, size_t size)
 {
     if (size && !hak_os_unmap(at, size))
-        stuck_keep((struct mapping){at, size});
+        huge_stuck_keep((struct mapping){at, size});
 }
 
 /* A new mapping, by way of a larger one if the kernel has to be told the alignment. */
-static char *map_aligned(size_t size, size_t align)
+static char *huge_map_aligned(size_t size, size_t align)
 {
     if (align <= hak_os_page)
         return hak_os_map(size);
@@ -443,24 +454,24 @@ static char *map_aligned(size_t size, size_t align)
         return NULL;
     char *block = (char *)hak_round_up((uintptr_t)at, align);
     char *end = at + size + align - hak_os_page;
-    trim_mapping(at, (size_t)(block - at));
-    trim_mapping(block + size, (size_t)(end - block) - size);
+    huge_trim(at, (size_t)(block - at));
+    huge_trim(block + size, (size_t)(end - block) - size);
     return block;
 }
 
 /* Without an address if that fails, or the limit does not allow it.  The lock is kept, so that the room in the table
  * stays; a page fault is no part of this. */
-static struct mapping charge_new(size_t size, size_t align, bool *zero)
+static struct mapping huge_map_new(size_t size, size_t align, bool *zero)
 {
     struct mapping mapping = {NULL, size};
-    if (cache_refused >= size) /* had it been kept, it would do now */
-        cache_worth = HAK_MIN(cache_worth * 2, hak_knob_value(huge_cache));
-    cache_refused = 0;
+    if (huge.cache_refused >= size) /* had it been kept, it would do now */
+        huge.cache_worth = HAK_MIN(huge.cache_worth * 2, hak_knob_value(huge_cache));
+    huge.cache_refused = 0;
     if (!hak_limit_charge(size))
         return mapping;
-    struct mapping kept = stuck_take(size, align);
+    struct mapping kept = huge_stuck_take(size, align);
     *zero = kept.size == 0;
-    mapping.at = kept.size ? kept.at : map_aligned(size, align);
+    mapping.at = kept.size ? kept.at : huge_map_aligned(size, align);
     if (!mapping.at)
         hak_limit_release(size);
     return mapping;
@@ -473,30 +484,30 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
     size = hak_round_up(HAK_MAX(size, 1), hak_os_page);
     *zero = false;
     hak_lock(&hak_huge_lock);
-    if (counts.last_freed == size && ((uintptr_t)last_freed.at & (align - 1)) == 0) {
-        char *at = last_freed.at;
-        last_freed.at = NULL;
-        counts.last_freed = 0;
+    if (huge.counts.last_freed == size && ((uintptr_t)huge.last_freed.at & (align - 1)) == 0) {
+        char *at = huge.last_freed.at;
+        huge.last_freed.at = NULL;
+        huge.counts.last_freed = 0;
         hak_unlock(&hak_huge_lock);
         return at;
     }
-    front_to_cache();
-    if (!table_has_room()) {
+    huge_last_to_cache();
+    if (!huge_table_make_room()) {
         hak_unlock(&hak_huge_lock);
         return NULL;
     }
-    struct mapping mapping = cache_take(size, align);
+    struct mapping mapping = huge_cache_take(size, align);
     if (mapping.size == 0) {
-        mapping = charge_new(size, align, zero);
-        if (!mapping.at && counts.cached) {
+        mapping = huge_map_new(size, align, zero);
+        if (!mapping.at && huge.counts.cached) {
             hak_unlock(&hak_huge_lock);
             hak_huge_purge(0);
             return hak_huge_alloc(size, align, zero);
         }
     }
     if (mapping.at) {
-        insert(mapping);
-        count_in(mapping.size);
+        huge_table_insert(mapping);
+        huge_count_in(mapping.size);
     }
     hak_unlock(&hak_huge_lock);
     return mapping.at;
@@ -508,57 +519,57 @@ bool hak_huge_clear(void *p, size_t size)
 }
 
 /* The live block at the address, with the lock taken.  NULL for anything else, which is reported, and then without. */
-static struct mapping *lock_block(const char *call, const void *p)
+static struct mapping *huge_lock_block(const char *call, const void *p)
 {
     hak_lock(&hak_huge_lock);
-    struct mapping *mapping = find(p);
+    struct mapping *mapping = huge_table_find(p);
     if (HAK_LIKELY(mapping))
         return mapping;
-    struct finding finding = find_around(p);
+    struct finding finding = huge_find_around(p);
     hak_unlock(&hak_huge_lock);
-    report(call, p, &finding);
+    huge_report(call, p, &finding);
     return NULL;
 }
 
-HAK_INLINE void set_front(struct mapping mapping)
+HAK_INLINE void huge_set_last(struct mapping mapping)
 {
-    last_freed = mapping;
-    last_freed_age = 0;
-    counts.last_freed = mapping.size;
+    huge.last_freed = mapping;
+    huge.last_freed_age = 0;
+    huge.counts.last_freed = mapping.size;
 }
 
 /* The one in front goes to the cache, and what is too much then back to the kernel, the oldest first.  The lock may be
  * released for that, but not before the block is no longer live. */
-static HAK_NOINLINE void free_slow(struct mapping mapping)
+static HAK_NOINLINE void huge_free_slow(struct mapping mapping)
 {
-    unsigned seen = last_freed_age;
-    struct mapping before = last_freed.at ? retire_last_freed() : last_freed;
-    set_front(mapping);
+    unsigned seen = huge.last_freed_age;
+    struct mapping before = huge.last_freed.at ? huge_retire_last() : huge.last_freed;
+    huge_set_last(mapping);
     if (before.at)
-        cache_add(before, seen);
-    note_level();
-    while (hak_huge_idle(&counts) > bound())
-        refuse();
-    last_freed_limit = bound();
+        huge_cache_add(before, seen);
+    huge_note_idle();
+    while (hak_huge_idle(&huge.counts) > huge_cache_limit())
+        huge_refuse();
+    huge.last_freed_limit = huge_cache_limit();
 }
 
 void hak_huge_free(const char *call, void *p)
 {
-    struct mapping *found = lock_block(call, p);
+    struct mapping *found = huge_lock_block(call, p);
     if (HAK_UNLIKELY(!found))
         return;
-    if (HAK_LIKELY(!last_freed.at && found->size + counts.cached <= last_freed_limit)) {
-        set_front(*found);
-        note_level();
+    if (HAK_LIKELY(!huge.last_freed.at && found->size + huge.counts.cached <= huge.last_freed_limit)) {
+        huge_set_last(*found);
+        huge_note_idle();
     } else {
-        free_slow(*found);
+        huge_free_slow(*found);
     }
     hak_unlock(&hak_huge_lock);
 }
 
 size_t hak_huge_usable(const char *call, const void *p)
 {
-    const struct mapping *found = lock_block(call, p);
+    const struct mapping *found = huge_lock_block(call, p);
     if (HAK_UNLIKELY(!found))
         return 0;
     size_t size = found->size;
@@ -569,12 +580,12 @@ size_t hak_huge_usable(const char *call, const void *p)
 bool hak_huge_is_block(const void *p)
 {
     hak_lock(&hak_huge_lock);
-    bool is_block = find(p) != NULL;
+    bool is_block = huge_table_find(p) != NULL;
     hak_unlock(&hak_huge_lock);
     return is_block;
 }
 
-static void *resize_charged(struct mapping mapping, size_t size)
+static void *huge_remap(struct mapping mapping, size_t size)
 {
     size_t more = size > mapping.size ? size - mapping.size : 0;
     if (!hak_limit_charge(more))
@@ -589,7 +600,7 @@ void *hak_huge_resize(const char *call, void *p, size_t size)
     if (size <= hak_super_run_max / 2 || size > PTRDIFF_MAX)
         return NULL;
     size = hak_round_up(size, hak_os_page);
-    struct mapping *found = lock_block(call, p);
+    struct mapping *found = huge_lock_block(call, p);
     if (HAK_UNLIKELY(!found)) /* freed by another thread since its size was asked for */
         return NULL;
     struct mapping mapping = *found;
@@ -599,15 +610,15 @@ void *hak_huge_resize(const char *call, void *p, size_t size)
     }
     /* A block that grows will grow again: an eighth more, of address space only. */
     size_t wanted = size > mapping.size ? hak_round_up(size + size / 8, hak_os_page) : size;
-    void *at = resize_charged(mapping, wanted);
+    void *at = huge_remap(mapping, wanted);
     if (!at && wanted > size)
-        at = resize_charged(mapping, wanted = size);
+        at = huge_remap(mapping, wanted = size);
     if (at) {
-        erase(found);
+        huge_table_erase(found);
         if (at != mapping.at || wanted < mapping.size)
-            remember(mapping);
-        insert((struct mapping){at, wanted});
-        counts.bytes += wanted - mapping.size;
+            huge_freed_note(mapping);
+        huge_table_insert((struct mapping){at, wanted});
+        huge.counts.bytes += wanted - mapping.size;
     }
     hak_unlock(&hak_huge_lock);
     return at;
@@ -616,14 +627,14 @@ void *hak_huge_resize(const char *call, void *p, size_t size)
 struct hak_huge_counts hak_huge_count(void)
 {
     hak_lock(&hak_huge_lock);
-    struct hak_huge_counts result = counts;
+    struct hak_huge_counts result = huge.counts;
     hak_unlock(&hak_huge_lock);
     return result;
 }
 
 const struct hak_huge_counts *hak_huge_counts_at(void)
 {
-    return &counts;
+    return &huge.counts;
 }
 
 /* The table has no order, so each call goes through all of it and keeps the lowest addresses. */
@@ -631,9 +642,9 @@ unsigned hak_huge_after(const void *address, struct hak_huge_block *blocks, unsi
 {
     unsigned found = 0;
     hak_lock(&hak_huge_lock);
-    for (size_t i = 0; i < table_size; i++) {
-        struct mapping mapping = table[i];
-        if (!mapping.at || mapping.at == last_freed.at || (uintptr_t)mapping.at <= (uintptr_t)address)
+    for (size_t i = 0; i < huge.table_size; i++) {
+        struct mapping mapping = huge.table[i];
+        if (!mapping.at || mapping.at == huge.last_freed.at || (uintptr_t)mapping.at <= (uintptr_t)address)
             continue;
         if (found == room && (uintptr_t)mapping.at > (uintptr_t)blocks[found - 1].at)
             continue;
