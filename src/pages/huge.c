@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * huge.c - blocks that are mappings of their own, and the cache of freed ones.  Owns the table of huge blocks, the
- * cache, what was freed lately and what could not be unmapped, guarded by hak_huge_lock (HAK_RANK_HUGE).  Calls
- * superslab.h, meta.h, os.h and misuse.h; unmaps without the lock.
+ * huge.c - blocks that are mappings of their own, and the cache of freed ones.  Owns `huge`, guarded by hak_huge_lock
+ * (HAK_RANK_HUGE).  Calls superslab.h, meta.h, os.h and misuse.h.
+ *
+ * Freed mappings are evicted under the lock and unmapped without it.  New mappings are made under it: see
+ * huge_map_new().
  */
 #include "pages/huge.h"
 
@@ -18,13 +20,13 @@
 #include "pages/trigger.h"
 
 #define CACHE_ENTRIES 64u
-#define CACHE_FIRST ((size_t)4 << 20) /* what the cache may hold before it has proved its worth */
-#define TABLE_FIRST ((size_t)256)
+#define CACHE_FIRST ((size_t)4 << 20) /* bytes that may be cached before caching more has proved its worth */
+#define TABLE_FIRST ((size_t)256)     /* slots of the first table */
 #define FREED_ENTRIES 64u
 
 /* A mapping: a live huge block (in the table) or a cached one.  The block begins where the mapping does. */
 struct mapping {
-    char *at; /* NULL: the table's slot is free */
+    char *at; /* NULL in a free slot of the table */
     size_t size;
 };
 
@@ -36,7 +38,6 @@ struct stuck {
 };
 
 HAK_LOCK_ALONE struct hak_lock hak_huge_lock = HAK_LOCK_INIT(HAK_RANK_HUGE);
-_Atomic size_t hak_huge_purge_above = HAK_PURGE_SLACK;
 
 /*
  * All else that this module knows.
@@ -74,11 +75,13 @@ static struct {
 
 /* ---- the table ---- */
 
+HAK_REQUIRES(hak_huge_lock)
 static size_t huge_table_slot(const void *at)
 {
     return (size_t)(((uintptr_t)at >> 12) * 0x9e3779b97f4a7c15u >> 20) & (huge.table_size - 1);
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static struct mapping *huge_table_find(const void *at)
 {
     if (huge.table_size == 0 || at == huge.last_freed.at)
@@ -89,6 +92,7 @@ static struct mapping *huge_table_find(const void *at)
     return NULL;
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static void huge_table_insert(struct mapping mapping)
 {
     size_t i = huge_table_slot(mapping.at);
@@ -99,6 +103,7 @@ static void huge_table_insert(struct mapping mapping)
 }
 
 /* Closes the gap, so that no search stops short (Knuth, The Art of Computer Programming 6.4, algorithm R). */
+HAK_REQUIRES(hak_huge_lock)
 static void huge_table_erase(struct mapping *mapping)
 {
     size_t gap = (size_t)(mapping - huge.table), mask = huge.table_size - 1;
@@ -111,7 +116,8 @@ static void huge_table_erase(struct mapping *mapping)
     huge.table_used--;
 }
 
-/* Room for one more, before a mapping is made that would have to be undone. */
+/* Room for one more block, before a mapping is made that would have to be undone.  False if memory is out. */
+HAK_REQUIRES(hak_huge_lock)
 static bool huge_table_make_room(void)
 {
     if ((huge.table_used + 1) * 2 <= huge.table_size)
@@ -140,6 +146,7 @@ static bool huge_mapping_holds(const void *p, struct mapping mapping)
     return mapping.at && (uintptr_t)p - (uintptr_t)mapping.at < mapping.size;
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static void huge_freed_forget(struct mapping mapping)
 {
     if (!mapping.at)
@@ -148,6 +155,7 @@ static void huge_freed_forget(struct mapping mapping)
     huge.forgotten_high = HAK_MAX(huge.forgotten_high, (uintptr_t)mapping.at + mapping.size);
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static void huge_freed_note(struct mapping mapping)
 {
     unsigned last = (huge.freed_next + FREED_ENTRIES - 1) % FREED_ENTRIES;
@@ -158,19 +166,22 @@ static void huge_freed_note(struct mapping mapping)
     huge.freed[slot] = mapping;
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static void huge_count_in(size_t size)
 {
     huge.counts.blocks++;
     huge.counts.bytes += size;
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static void huge_count_out(size_t size)
 {
     huge.counts.blocks--;
     huge.counts.bytes -= size;
 }
 
-/* From here on it is nothing but a mapping. */
+/* Takes last_freed out of the table: a mapping is left, which no block is in. */
+HAK_REQUIRES(hak_huge_lock)
 static struct mapping huge_retire_last(void)
 {
     struct mapping mapping = huge.last_freed;
@@ -188,7 +199,8 @@ struct finding {
     struct mapping mapping; /* the block around it, or that began there */
 };
 
-/* The block that was freed last of those that held the address. */
+/* Looks for an address among the blocks that were freed lately, the newest first. */
+HAK_REQUIRES(hak_huge_lock)
 static struct finding huge_find_freed(const void *p)
 {
     bool was_ours = ((uintptr_t)p >= huge.forgotten_low && (uintptr_t)p < huge.forgotten_high) ||
@@ -196,7 +208,7 @@ static struct finding huge_find_freed(const void *p)
     if (p == huge.last_freed.at)
         return (struct finding){FINDING_FREED, huge.last_freed};
     for (unsigned i = FREED_ENTRIES; i-- > 0;) {
-        struct mapping mapping = huge.freed[(huge.freed_next + i) % FREED_ENTRIES]; /* the newest first */
+        struct mapping mapping = huge.freed[(huge.freed_next + i) % FREED_ENTRIES];
         if (mapping.at == p)
             return (struct finding){FINDING_FREED, mapping};
         was_ours = was_ours || huge_mapping_holds(p, mapping);
@@ -204,6 +216,7 @@ static struct finding huge_find_freed(const void *p)
     return (struct finding){was_ours ? FINDING_DEAD : FINDING_NOTHING, {0}};
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static struct finding huge_find_around(const void *p)
 {
     for (size_t i = 0; i < huge.table_size; i++)
@@ -212,8 +225,8 @@ static struct finding huge_find_around(const void *p)
     return huge_find_freed(p);
 }
 
-/* Without a lock. */
-HAK_COLD static void huge_report(const char *call, const void *p, const struct finding *finding)
+HAK_EXCLUDES(hak_huge_lock)
+static HAK_COLD void huge_report(const char *call, const void *p, const struct finding *finding)
 {
     switch (finding->kind) {
     case FINDING_INSIDE:
@@ -233,7 +246,8 @@ HAK_COLD static void huge_report(const char *call, const void *p, const struct f
 
 /* ---- what could not be unmapped ---- */
 
-/* Joins what adjoins, or pieces would get ever smaller.  Under the lock. */
+/* Joins a mapping with its neighbours on the list, or pieces would get ever smaller. */
+HAK_REQUIRES(hak_huge_lock)
 static void huge_stuck_put(struct mapping mapping)
 {
     for (struct stuck **link = &huge.stuck, *begin; (begin = *link);) {
@@ -253,14 +267,16 @@ static void huge_stuck_put(struct mapping mapping)
     huge.counts.stuck += mapping.size;
 }
 
-/* The memory goes back even if the addresses cannot. */
+/* The memory goes back to the kernel even if the addresses cannot. */
+HAK_REQUIRES(hak_huge_lock)
 static void huge_stuck_keep(struct mapping mapping)
 {
     hak_os_purge(mapping.at, mapping.size);
     huge_stuck_put(mapping);
 }
 
-/* From the first that suffices.  Size 0 if there is none. */
+/* A mapping from the first on the list that suffices; of size 0 if none does. */
+HAK_REQUIRES(hak_huge_lock)
 static struct mapping huge_stuck_take(size_t size, size_t align)
 {
     for (struct stuck **link = &huge.stuck, *begin; (begin = *link); link = &begin->next) {
@@ -280,7 +296,8 @@ static struct mapping huge_stuck_take(size_t size, size_t align)
     return (struct mapping){0};
 }
 
-/* Without the lock. */
+/* False if the kernel would not; then the mapping is on the list. */
+HAK_EXCLUDES(hak_huge_lock)
 static bool huge_unmap(struct mapping mapping)
 {
     bool unmapped = hak_os_unmap(mapping.at, mapping.size);
@@ -295,7 +312,8 @@ static bool huge_unmap(struct mapping mapping)
     return false;
 }
 
-/* Tries again; returns the bytes of address space given back. */
+/* Tries to unmap all mappings of the list once more; returns the bytes of address space given back. */
+HAK_EXCLUDES(hak_huge_lock)
 static size_t huge_stuck_unmap(void)
 {
     size_t given = 0;
@@ -307,7 +325,7 @@ static size_t huge_stuck_unmap(void)
     while (list) {
         struct mapping mapping = {(char *)list, list->size};
         list = list->next;
-        hak_limit_add(mapping.size); /* as if it held memory still */
+        hak_limit_add(mapping.size); /* which huge_unmap() releases, although the memory went back long ago */
         if (huge_unmap(mapping))
             given += mapping.size;
     }
@@ -316,6 +334,7 @@ static size_t huge_stuck_unmap(void)
 
 /* ---- the cache ---- */
 
+HAK_REQUIRES(hak_huge_lock)
 static struct mapping huge_cache_remove(unsigned i)
 {
     struct mapping mapping = huge.cache[i];
@@ -327,8 +346,9 @@ static struct mapping huge_cache_remove(unsigned i)
     return mapping;
 }
 
-/* From the smallest cached mapping that suffices; what is more than a quarter too much of it stays in the cache.  Size
- * 0 if there is none. */
+/* A mapping from the smallest cached one that suffices; of size 0 if none does.  If more than a quarter would be too
+ * much, the rest stays in the cache. */
+HAK_REQUIRES(hak_huge_lock)
 static struct mapping huge_cache_take(size_t size, size_t align)
 {
     unsigned best = CACHE_ENTRIES;
@@ -347,104 +367,145 @@ static struct mapping huge_cache_take(size_t size, size_t align)
     return mapping;
 }
 
-/* What may be kept, the front included: a quarter of what is live, so that it does not decide the program's footprint,
- * but enough for a program that uses one or two blocks in turn, unless it is turned off; how much is enough shows when
- * mappings are made of what was not kept.  And no more than superslabs may keep. */
+/* Bytes that the cache and last_freed may have together.  A quarter of what is live, so that the cache does not decide
+ * the program's footprint; but at least cache_worth, which is enough for a program that uses one or two blocks in turn;
+ * at most what superslabs may keep; nothing if the knob huge_cache is 0. */
+HAK_REQUIRES(hak_huge_lock)
 static size_t huge_cache_limit(void)
 {
     size_t enough = HAK_MIN(hak_knob_value(huge_cache), huge.cache_worth);
     return enough ? HAK_MIN(HAK_MAX(enough, (huge.counts.bytes - huge.counts.last_freed) / 4), hak_super_keep()) : 0;
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static void huge_note_idle(void)
 {
     hak_trigger_compare(hak_huge_idle(&huge.counts), hak_load(&hak_trigger.mappings));
 }
 
-/* Unmaps one that is kept, the one that has been for the longest; returns its bytes, of memory at least.  Releases the
- * lock for that and takes it again. */
-static size_t huge_drop(void)
+/* Takes the mapping that has been cached the longest, which the caller has to unmap without the lock. */
+HAK_REQUIRES(hak_huge_lock)
+static struct mapping huge_evict(void)
 {
-    struct mapping out = huge.cache_used ? huge_cache_remove(0) : huge_retire_last();
-    huge.counts.purged += out.size;
-    hak_unlock(&hak_huge_lock);
-    huge_unmap(out);
-    hak_lock(&hak_huge_lock);
-    return out.size;
+    struct mapping mapping = huge.cache_used ? huge_cache_remove(0) : huge_retire_last();
+    huge.counts.purged += mapping.size;
+    return mapping;
 }
 
-/* The same, of what might have been kept. */
-static void huge_refuse(void)
+/* Evicts for want of room. */
+HAK_REQUIRES(hak_huge_lock)
+static struct mapping huge_refuse(void)
 {
-    huge.cache_refused += huge.cache_used ? huge.cache[0].size : huge.counts.last_freed;
-    huge_drop();
+    struct mapping mapping = huge_evict();
+    huge.cache_refused += mapping.size;
+    return mapping;
 }
 
-/* As the newest, which `seen` calls of hak_huge_decay() have found in front.  May release the lock and take it
- * again. */
-static void huge_cache_add(struct mapping mapping, unsigned seen)
+/* Adds a mapping as the newest, which `seen` calls of hak_huge_decay() have seen as last_freed.  Returns the mapping
+ * that was evicted for it, as huge_evict() does; of size 0 if none was. */
+HAK_REQUIRES(hak_huge_lock)
+static struct mapping huge_cache_add(struct mapping mapping, unsigned seen)
 {
-    while (HAK_UNLIKELY(huge.cache_used == CACHE_ENTRIES))
-        huge_refuse();
+    struct mapping evicted = {0};
+    if (HAK_UNLIKELY(huge.cache_used == CACHE_ENTRIES))
+        evicted = huge_refuse();
     for (unsigned times = 0; times < HAK_PURGE_PASSES; times++)
         huge.cache_seen[times] += times < seen && huge.cache_seen[times] == huge.cache_used;
     huge.cache[huge.cache_used++] = mapping;
     huge.counts.cached += mapping.size;
+    return evicted;
 }
 
-static void huge_last_to_cache(void)
+/* Moves last_freed, if there is one, to the cache.  Returns what huge_cache_add() does. */
+HAK_REQUIRES(hak_huge_lock)
+static struct mapping huge_last_to_cache(void)
 {
-    if (huge.last_freed.at)
-        huge_cache_add(huge_retire_last(), huge.last_freed_age);
+    return huge.last_freed.at ? huge_cache_add(huge_retire_last(), huge.last_freed_age) : (struct mapping){0};
+}
+
+/* ---- eviction ---- */
+
+/* Mappings that were evicted under the lock, to be unmapped without it: all that can be cached, last_freed, and one for
+ * which another was evicted. */
+struct evicted {
+    unsigned count;
+    struct mapping out[CACHE_ENTRIES + 2];
+};
+
+static void evicted_add(struct evicted *evicted, struct mapping mapping)
+{
+    if (mapping.size)
+        evicted->out[evicted->count++] = mapping;
+}
+
+/* Returns the bytes. */
+static size_t evicted_unmap(const struct evicted *evicted)
+{
+    size_t given = 0;
+    for (unsigned i = 0; i < evicted->count; i++) {
+        given += evicted->out[i].size;
+        huge_unmap(evicted->out[i]);
+    }
+    return given;
 }
 
 size_t hak_huge_purge(size_t keep)
 {
+    struct evicted evicted;
     size_t given = huge_stuck_unmap();
+    evicted.count = 0;
     hak_lock(&hak_huge_lock);
     while (hak_huge_idle(&huge.counts) > keep)
-        given += huge_drop();
-    huge.last_freed_limit = 0; /* what may be kept may have changed: the next that is freed will find out */
+        evicted_add(&evicted, huge_evict());
+    huge.last_freed_limit = 0; /* huge_cache_limit() may have changed: the next free calls it */
     hak_unlock(&hak_huge_lock);
-    return given;
+    return given + evicted_unmap(&evicted);
 }
 
 size_t hak_huge_shed(size_t bytes)
 {
-    size_t given = 0;
+    struct evicted evicted;
+    size_t shed = 0;
+    evicted.count = 0;
     hak_lock(&hak_huge_lock);
-    huge_last_to_cache();
-    while (huge.cache_used && huge.cache[0].size <= bytes - given)
-        given += huge_drop();
+    evicted_add(&evicted, huge_last_to_cache());
+    while (huge.cache_used && huge.cache[0].size <= bytes - shed) {
+        shed += huge.cache[0].size;
+        evicted_add(&evicted, huge_evict());
+    }
     hak_unlock(&hak_huge_lock);
-    return given;
+    evicted_unmap(&evicted);
+    return shed;
 }
 
 size_t hak_huge_decay(void)
 {
-    size_t given = 0;
+    struct evicted evicted;
+    evicted.count = 0;
     hak_lock(&hak_huge_lock);
     while (huge.cache_seen[HAK_PURGE_PASSES - 1])
-        given += huge_drop();
+        evicted_add(&evicted, huge_evict());
     memmove(huge.cache_seen + 1, huge.cache_seen, sizeof huge.cache_seen - sizeof *huge.cache_seen);
     huge.cache_seen[0] = huge.cache_used;
-    /* What is in the cache was there before. */
+    /* What is in the cache was freed before last_freed, so its turn comes first. */
     if (huge.last_freed.at && huge.last_freed_age++ >= HAK_PURGE_PASSES && !huge.cache_used)
-        given += huge_drop();
+        evicted_add(&evicted, huge_evict());
     hak_unlock(&hak_huge_lock);
-    return given;
+    return evicted_unmap(&evicted);
 }
 
 /* ---- blocks ---- */
 
-/* Under the lock. */
+/* Unmaps a part of a mapping that nobody needs. */
+HAK_REQUIRES(hak_huge_lock)
 static void huge_trim(char *at, size_t size)
 {
     if (size && !hak_os_unmap(at, size))
         huge_stuck_keep((struct mapping){at, size});
 }
 
-/* A new mapping, by way of a larger one if the kernel has to be told the alignment. */
+/* A new mapping; cut out of a larger one if the alignment is more than the kernel's. */
+HAK_REQUIRES(hak_huge_lock)
 static char *huge_map_aligned(size_t size, size_t align)
 {
     if (align <= hak_os_page)
@@ -459,12 +520,13 @@ static char *huge_map_aligned(size_t size, size_t align)
     return block;
 }
 
-/* Without an address if that fails, or the limit does not allow it.  The lock is kept, so that the room in the table
- * stays; a page fault is no part of this. */
+/* A mapping of the size, charged; its address is NULL if the limit or the kernel does not allow it.  The lock is held
+ * across the system call, so that the room that the table has stays; no page is faulted in here. */
+HAK_REQUIRES(hak_huge_lock)
 static struct mapping huge_map_new(size_t size, size_t align, bool *zero)
 {
     struct mapping mapping = {NULL, size};
-    if (huge.cache_refused >= size) /* had it been kept, it would do now */
+    if (huge.cache_refused >= size) /* had that been cached, no mapping were needed now */
         huge.cache_worth = HAK_MIN(huge.cache_worth * 2, hak_knob_value(huge_cache));
     huge.cache_refused = 0;
     if (!hak_limit_charge(size))
@@ -491,7 +553,12 @@ void *hak_huge_alloc(size_t size, size_t align, bool *zero)
         hak_unlock(&hak_huge_lock);
         return at;
     }
-    huge_last_to_cache();
+    struct mapping evicted = huge_last_to_cache();
+    if (evicted.size) {
+        hak_unlock(&hak_huge_lock);
+        huge_unmap(evicted);
+        hak_lock(&hak_huge_lock);
+    }
     if (!huge_table_make_room()) {
         hak_unlock(&hak_huge_lock);
         return NULL;
@@ -518,19 +585,16 @@ bool hak_huge_clear(void *p, size_t size)
     return hak_os_purge(p, hak_round_up(size, hak_os_page));
 }
 
-/* The live block at the address, with the lock taken.  NULL for anything else, which is reported, and then without. */
-static struct mapping *huge_lock_block(const char *call, const void *p)
+/* Notes the misuse of an address at which no live huge block begins.  Without the lock, as the page heap is asked. */
+HAK_RELEASES(hak_huge_lock)
+static HAK_COLD void huge_unlock_and_report(const char *call, const void *p)
 {
-    hak_lock(&hak_huge_lock);
-    struct mapping *mapping = huge_table_find(p);
-    if (HAK_LIKELY(mapping))
-        return mapping;
     struct finding finding = huge_find_around(p);
     hak_unlock(&hak_huge_lock);
     huge_report(call, p, &finding);
-    return NULL;
 }
 
+HAK_REQUIRES(hak_huge_lock)
 HAK_INLINE void huge_set_last(struct mapping mapping)
 {
     huge.last_freed = mapping;
@@ -538,40 +602,50 @@ HAK_INLINE void huge_set_last(struct mapping mapping)
     huge.counts.last_freed = mapping.size;
 }
 
-/* The one in front goes to the cache, and what is too much then back to the kernel, the oldest first.  The lock may be
- * released for that, but not before the block is no longer live. */
+/* Frees a block where last_freed has to make way, or more would be cached than may be: evicts the oldest. */
+HAK_RELEASES(hak_huge_lock)
 static HAK_NOINLINE void huge_free_slow(struct mapping mapping)
 {
+    struct evicted evicted;
     unsigned seen = huge.last_freed_age;
     struct mapping before = huge.last_freed.at ? huge_retire_last() : huge.last_freed;
+    evicted.count = 0;
     huge_set_last(mapping);
     if (before.at)
-        huge_cache_add(before, seen);
+        evicted_add(&evicted, huge_cache_add(before, seen));
     huge_note_idle();
     while (hak_huge_idle(&huge.counts) > huge_cache_limit())
-        huge_refuse();
+        evicted_add(&evicted, huge_refuse());
     huge.last_freed_limit = huge_cache_limit();
+    hak_unlock(&hak_huge_lock);
+    evicted_unmap(&evicted);
 }
 
 void hak_huge_free(const char *call, void *p)
 {
-    struct mapping *found = huge_lock_block(call, p);
-    if (HAK_UNLIKELY(!found))
+    hak_lock(&hak_huge_lock);
+    const struct mapping *found = huge_table_find(p);
+    if (HAK_UNLIKELY(!found)) {
+        huge_unlock_and_report(call, p);
         return;
+    }
     if (HAK_LIKELY(!huge.last_freed.at && found->size + huge.counts.cached <= huge.last_freed_limit)) {
         huge_set_last(*found);
         huge_note_idle();
+        hak_unlock(&hak_huge_lock);
     } else {
         huge_free_slow(*found);
     }
-    hak_unlock(&hak_huge_lock);
 }
 
 size_t hak_huge_usable(const char *call, const void *p)
 {
-    const struct mapping *found = huge_lock_block(call, p);
-    if (HAK_UNLIKELY(!found))
+    hak_lock(&hak_huge_lock);
+    const struct mapping *found = huge_table_find(p);
+    if (HAK_UNLIKELY(!found)) {
+        huge_unlock_and_report(call, p);
         return 0;
+    }
     size_t size = found->size;
     hak_unlock(&hak_huge_lock);
     return size;
@@ -585,6 +659,7 @@ bool hak_huge_is_block(const void *p)
     return is_block;
 }
 
+HAK_REQUIRES(hak_huge_lock)
 static void *huge_remap(struct mapping mapping, size_t size)
 {
     size_t more = size > mapping.size ? size - mapping.size : 0;
@@ -600,15 +675,18 @@ void *hak_huge_resize(const char *call, void *p, size_t size)
     if (size <= hak_super_run_max / 2 || size > PTRDIFF_MAX)
         return NULL;
     size = hak_round_up(size, hak_os_page);
-    struct mapping *found = huge_lock_block(call, p);
-    if (HAK_UNLIKELY(!found)) /* freed by another thread since its size was asked for */
+    hak_lock(&hak_huge_lock);
+    struct mapping *found = huge_table_find(p);
+    if (HAK_UNLIKELY(!found)) { /* another thread has freed it since its size was asked for */
+        huge_unlock_and_report(call, p);
         return NULL;
+    }
     struct mapping mapping = *found;
     if (size <= mapping.size && size >= mapping.size - mapping.size / 4) {
         hak_unlock(&hak_huge_lock);
         return p;
     }
-    /* A block that grows will grow again: an eighth more, of address space only. */
+    /* A block that grows will grow again: map an eighth more, of which no page is faulted in yet. */
     size_t wanted = size > mapping.size ? hak_round_up(size + size / 8, hak_os_page) : size;
     void *at = huge_remap(mapping, wanted);
     if (!at && wanted > size)
@@ -637,7 +715,7 @@ const struct hak_huge_counts *hak_huge_counts_at(void)
     return &huge.counts;
 }
 
-/* The table has no order, so each call goes through all of it and keeps the lowest addresses. */
+/* Walks the whole table at each call, as it has no order, and keeps the lowest addresses in a sorted array. */
 unsigned hak_huge_after(const void *address, struct hak_huge_block *blocks, unsigned room)
 {
     unsigned found = 0;
