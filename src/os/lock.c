@@ -11,17 +11,23 @@
 #include "os/os.h"
 
 #define SPINS 100
-#define LOOK_MS 1u /* a holder may have released the lock without waking anybody: then it was long ago */
+/* A waiting thread looks for itself after LOOK_MS, as the holder may not have seen it, and then after twice as long
+ * each time. */
+#define LOOK_MS 1u
 #define LOOK_MS_MAX 1000u
-#define DYING_MS 50u /* that a dying thread waits for a lock */
+#define DYING_MS 50u /* a dying thread waits for a lock so long */
 
-/* The holder may be the thread itself, a few calls further down. */
+/* Waits for a while only, as the holder may be the calling thread itself, in a function further up its stack.
+ * Unchecked, as hak_lock_wait() is. */
+HAK_UNCHECKED
 static void lock_wait_dying(struct hak_lock *lock)
 {
     for (unsigned waited = 0; waited < DYING_MS && !hak_lock_take(lock); waited++)
         hak_os_nap();
 }
 
+/* The slow half of hak_lock(), which tells the analysis that the lock is taken. */
+HAK_UNCHECKED
 void hak_lock_wait(struct hak_lock *lock)
 {
     if (hak_tls.fork == HAK_FORK_HOLDS)
@@ -67,7 +73,7 @@ void hak_rank_released(const struct hak_lock *lock)
         hak_tls.ranks &= ~(1u << lock->rank);
 }
 
-void hak_rank_assert(const struct hak_lock *lock)
+void hak_rank_assert(unsigned rank)
 {
-    HAK_INVARIANT(hak_tls.ranks_held[lock->rank] != 0);
+    HAK_INVARIANT(hak_tls.ranks_held[rank] != 0);
 }

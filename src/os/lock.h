@@ -18,7 +18,7 @@
 #include "base/tls.h"
 
 enum hak_rank {
-    HAK_RANK_PRESSURE = 1, /* pressure.c: the program's callback */
+    HAK_RANK_PRESSURE = 1, /* pressure.c: the program's callback for memory pressure */
     HAK_RANK_PURGE,     /* purge.c: memory that is on its way back to the kernel */
     HAK_RANK_REGISTRY,  /* registry.c: the table of all heaps and the caches that no thread has */
     HAK_RANK_HEAP,      /* one heap's slabs, depots and counts */
@@ -30,30 +30,30 @@ enum hak_rank {
 };
 
 /*
- * Until somebody has had to wait for a lock it is released by a store; an exchange, which also tells whether to wake
- * somebody, costs ten times as much.  A holder that does not see yet that it is crowded wakes nobody, so those that
- * wait look for themselves now and then.
+ * Until some thread has had to wait for a lock, a store releases it.  From then on an exchange does, which also tells
+ * whether to wake a thread, and costs ten times as much.  A holder that does not see `crowded` yet wakes nobody, so
+ * waiting threads look for themselves now and then.
  */
 struct HAK_CAPABILITY("lock") hak_lock {
-    _Atomic uint32_t state; /* 0 free, 1 taken, 2 taken and somebody may be waiting */
-    _Atomic uint16_t crowded; /* somebody has had to wait, once */
+    _Atomic uint32_t state; /* 0 free, 1 taken, 2 taken and a thread may be waiting */
+    _Atomic uint16_t crowded; /* some thread has had to wait, once */
     uint16_t rank;
 };
 
 #define HAK_LOCK_INIT(rank) {0, 0, rank}
-/* Of the definition of a lock that all threads share: nothing else is in its cache line, so that who waits for it
- * disturbs nobody else. */
+/* Stands before the definition of a lock that all threads share: nothing else is in its cache line, so that waiting
+ * threads slow nothing else down. */
 #define HAK_LOCK_ALONE __attribute__((aligned(HAK_LINE), section("hak_locks")))
 
 #pragma GCC visibility push(hidden)
 
 void hak_lock_wait(struct hak_lock *lock);
 void hak_lock_wake(struct hak_lock *lock);
-/* In the child of a fork: nobody holds the lock any more, and nobody waits. */
+/* Frees the lock in the child of a fork, where no other thread can hold it or wait for it. */
 void hak_lock_reset(struct hak_lock *lock);
 void hak_rank_taken(const struct hak_lock *lock, bool waited);
 void hak_rank_released(const struct hak_lock *lock);
-void hak_rank_assert(const struct hak_lock *lock);
+void hak_rank_assert(unsigned rank);
 
 #pragma GCC visibility pop
 
@@ -64,7 +64,7 @@ HAK_INLINE void hak_lock(struct hak_lock *lock) HAK_ACQUIRES(*lock) HAK_UNCHECKE
 HAK_INLINE void hak_unlock(struct hak_lock *lock) HAK_RELEASES(*lock) HAK_UNCHECKED;
 HAK_INLINE void hak_lock_assert_held(const struct hak_lock *lock) HAK_ASSERTS(*lock) HAK_UNCHECKED;
 
-/* Without a check of ranks.  A thread that is alone cannot be held up by another. */
+/* Takes the lock if it is free, without a check of ranks.  In a process with one thread no operation need be atomic. */
 HAK_INLINE bool hak_lock_take(struct hak_lock *lock)
 {
     uint32_t expected = 0;
@@ -107,10 +107,15 @@ HAK_INLINE void hak_unlock(struct hak_lock *lock)
 }
 
 /* A debug build ends here unless this thread holds a lock of this rank. */
-HAK_INLINE void hak_lock_assert_held(const struct hak_lock *lock)
+HAK_INLINE void hak_lock_assert_rank(enum hak_rank rank)
 {
     if (HAK_DEBUG)
-        hak_rank_assert(lock);
+        hak_rank_assert(rank);
+}
+
+HAK_INLINE void hak_lock_assert_held(const struct hak_lock *lock)
+{
+    hak_lock_assert_rank((enum hak_rank)lock->rank);
 }
 
 #endif

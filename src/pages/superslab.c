@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * superslab.c - the page heap of superslab.h.  Owns the free runs, the superslabs that were given up and the counts,
- * guarded by hak_super_lock (HAK_RANK_SUPER).  Calls runs.h, window.h, thp.h, limit.h and os.h.
+ * superslab.c - the page heap of superslab.h.  Owns `page_heap`, guarded by hak_super_lock (HAK_RANK_SUPER).  Calls
+ * runs.h, window.h, thp.h, limit.h and os.h.
+ *
+ * super_grow() releases the lock while the kernel maps memory, and takes it again.  So the free runs may have changed
+ * when it returns, and likewise span_find(), span_alloc_units() and span_extend(), which call it.
  */
 #include "pages/superslab.h"
 
@@ -15,45 +18,51 @@
 #include "pages/trigger.h"
 
 #define REMAP_TRIES 8u
-/* A huge page is broken up for no fewer units than this. */
+/* Units of a huge page that have to be due before a pass breaks it up. */
 #define HUGE_BROKEN_FROM 4u
-/* Superslabs that may do without huge pages by themselves: each is a mapping of its own, of which the kernel allows
- * 65530 by default.  Beyond, all of a chunk do without, which are one. */
+/* Superslabs that may be told one by one to do without huge pages.  Each is a kernel mapping of its own then, of which
+ * the kernel allows 65530 by default.  Beyond, a whole chunk is told, which stays one mapping. */
 #define BROKEN_MAX 4096u
-/* Where addresses are scarce a longer run than this part of them could not be had beside a few others. */
+/* Where addresses are scarce, the longest run is this part of them: a few must fit side by side. */
 #define RUN_SHARE 32u
 
 HAK_LOCK_ALONE struct hak_lock hak_super_lock = HAK_LOCK_INIT(HAK_RANK_SUPER);
 size_t hak_super_run_max = HAK_RUN_MAX;
-static size_t keep_most = SIZE_MAX; /* what keep_free may be, by what the process may map */
-/* Addresses are limited (ulimit -v): others of the process, threads' stacks say, need those that are kept for
- * nothing. */
-static bool addresses_are_scarce;
-
-static struct hak_runs runs = {.epoch = HAK_EPOCH_FIRST};
-/* Given up, addresses and all: skew heaps, linked through `next` and `right`.  The lowest comes back first, so that
- * neighbours join.  Where something else is by now, they wait until the others are through. */
-static struct hak_super *unmapped, *occupied;
-static size_t broken;              /* superslabs that were told to do without huge pages by themselves */
-static struct hak_super_counts counts;
+/* All else that this module knows. */
+static struct {
+    struct hak_super_counts counts HAK_GUARDED_BY(hak_super_lock);
+    /* Superslabs that were given up, addresses and all: skew heaps, linked through `next` and `right`.  The lowest is
+     * mapped again first, so that neighbours join.  Where something else is mapped by now, a superslab waits in
+     * `occupied` until all others have been tried. */
+    struct hak_super *unmapped HAK_GUARDED_BY(hak_super_lock);
+    struct hak_super *occupied HAK_GUARDED_BY(hak_super_lock);
+    size_t broken HAK_GUARDED_BY(hak_super_lock); /* superslabs that do without huge pages by a call of their own */
+    struct hak_runs runs HAK_GUARDED_BY(hak_super_lock);
+    /* Not changed after the start: */
+    size_t free_limit_max; /* what keep_free may be, by what the process may map */
+    bool addresses_are_scarce; /* by ulimit -v: other parts of the process, threads' stacks say, need them */
+} page_heap = {
+    .runs.epoch = HAK_EPOCH_FIRST,
+    .free_limit_max = SIZE_MAX,
+};
 
 void hak_super_start(void)
 {
     size_t limit = hak_os_address_limit();
-    addresses_are_scarce = limit != SIZE_MAX;
-    if (addresses_are_scarce) {
-        keep_most = limit / 16;
+    page_heap.addresses_are_scarce = limit != SIZE_MAX;
+    if (page_heap.addresses_are_scarce) {
+        page_heap.free_limit_max = limit / 16;
         hak_super_run_max = HAK_MIN(HAK_MAX(limit / RUN_SHARE, HAK_SUPER), HAK_RUN_MAX);
     }
 }
 
 size_t hak_super_keep(void)
 {
-    return HAK_MIN(hak_knob_value(keep_free), keep_most);
+    return HAK_MIN(hak_knob_value(keep_free), page_heap.free_limit_max);
 }
 
-/* Where processors need not have an instruction for it, compilers call a function. */
-static unsigned bits_set(uint32_t mask)
+/* The bits that are set.  __builtin_popcount() would be a call where the processor may lack the instruction. */
+static unsigned super_count_units(uint32_t mask)
 {
     mask -= mask >> 1 & 0x55555555;
     mask = (mask & 0x33333333) + (mask >> 2 & 0x33333333);
@@ -61,37 +70,40 @@ static unsigned bits_set(uint32_t mask)
     return mask * 0x01010101 >> 24;
 }
 
-static struct hak_place place_of(const struct hak_slab *unit)
+static struct hak_place super_place_of(const struct hak_slab *unit)
 {
     return (struct hak_place){unit->super->window, hak_unit_index(unit)};
 }
 
 /* ---- huge pages ---- */
 
-/* Before it is told: whoever uses a part of it meanwhile is charged for all. */
+/* Called before the kernel is told: whoever uses a part of the superslab meanwhile is charged for all of it. */
+HAK_REQUIRES(hak_super_lock)
 static void super_request_thp(struct hak_super *super)
 {
     super->huge = true;
     super->thp_deferred = false;
-    broken -= broken > 0;
+    page_heap.broken -= page_heap.broken > 0;
 }
 
-/* A superslab that asks for huge pages becomes resident as a whole with the first touch. */
+/* Whether the first touch will make the superslab resident as a whole. */
+HAK_REQUIRES(hak_super_lock)
 static bool super_comes_whole(const struct hak_super *super)
 {
     return super->huge && super->dirty == 0;
 }
 
+HAK_REQUIRES(hak_super_lock)
 static void super_break(struct hak_super *super)
 {
     super->huge = false;
-    broken++;
+    page_heap.broken++;
 }
 
 void hak_super_break_up(struct hak_super *super)
 {
     hak_lock(&hak_super_lock);
-    bool was_huge = super->huge, chunk_wise = was_huge && broken >= BROKEN_MAX;
+    bool was_huge = super->huge, chunk_wise = was_huge && page_heap.broken >= BROKEN_MAX;
     hak_unlock(&hak_super_lock);
     if (!was_huge)
         return;
@@ -104,95 +116,101 @@ void hak_super_break_up(struct hak_super *super)
     for (size_t i = 0; i < count; i++)
         if (first[i].mapped)
             first[i].huge = false;
-    broken += !chunk_wise;
+    page_heap.broken += !chunk_wise;
     hak_unlock(&hak_super_lock);
 }
 
 /* ---- units in use ---- */
 
-/* Bytes that become resident when the units, which are free, are used. */
-static size_t fresh_bytes(struct hak_place place, size_t units)
+/* Bytes that become resident when these free units are used. */
+HAK_REQUIRES(hak_super_lock)
+static size_t span_fresh_bytes(struct hak_place place, size_t units)
 {
     size_t end = place.unit + units, bytes = 0;
     while (place.unit < end) {
         struct hak_super *super = hak_super_at(place);
         uint32_t mask = hak_units_mask(&place.unit, end);
-        bytes += bits_set(super_comes_whole(super) ? UINT32_MAX : mask & ~super->dirty) * HAK_UNIT;
+        bytes += super_count_units(super_comes_whole(super) ? UINT32_MAX : mask & ~super->dirty) * HAK_UNIT;
     }
     return bytes;
 }
 
-/* Bytes of the clean units that were given back lately. */
-static size_t missed_bytes(const struct hak_super *super, uint32_t mask)
+/* Bytes of the clean units of the mask that went back to the kernel in the last passes. */
+HAK_REQUIRES(hak_super_lock)
+static size_t super_refaulted_bytes(const struct hak_super *super, uint32_t mask)
 {
     size_t bytes = 0;
     for (mask &= ~super->dirty; mask; mask &= mask - 1) {
         uint32_t epoch = super->epoch[__builtin_ctz(mask)];
-        bytes += epoch && runs.epoch - epoch <= HAK_PURGE_PASSES ? HAK_UNIT : 0;
+        bytes += epoch && page_heap.runs.epoch - epoch <= HAK_PURGE_PASSES ? HAK_UNIT : 0;
     }
     return bytes;
 }
 
-/* Free clean units of a superslab that comes as a whole with its neighbours, which are used just now; `run` is the
- * first unit of the run that holds them. */
-static void come_along(struct hak_slab *run, struct hak_window *window, size_t begin, size_t end)
+/* Makes free clean units dirty: the superslab becomes resident as a whole, as neighbours of theirs are used just now.
+ * `run` is the first unit of the run that holds them. */
+HAK_REQUIRES(hak_super_lock)
+static void span_fault_along(struct hak_slab *run, struct hak_window *window, size_t begin, size_t end)
 {
     struct hak_place place = {window, begin};
     if (begin == end)
         return;
-    hak_runs_take(&runs, run, place, end - begin);
-    hak_runs_add(&runs, place, end - begin, HAK_RUN_DIRTY, true);
-    counts.free_dirty += (end - begin) * HAK_UNIT;
+    hak_runs_take(&page_heap.runs, run, place, end - begin);
+    hak_runs_add(&page_heap.runs, place, end - begin, HAK_RUN_DIRTY, true);
+    page_heap.counts.free_dirty += (end - begin) * HAK_UNIT;
 }
 
-/* What alloc_units() tells of the memory of a run. */
-struct memory {
+/* The memory of a run that span_alloc_units() has found. */
+struct span_memory {
     bool zero;      /* it reads as zero */
     bool untouched; /* it begins in a huge page that was not faulted in yet */
 };
 
-/* Takes units that are free; `run` is the first unit of the run that holds the first of them. */
-static void use_units(struct hak_slab *run, struct hak_place place, size_t units, struct memory *memory)
+/* Takes free units; `run` is the first unit of the run that holds the first of them. */
+HAK_REQUIRES(hak_super_lock)
+static void span_take(struct hak_slab *run, struct hak_place place, size_t units, struct span_memory *memory)
 {
     size_t begin = place.unit, end = begin + units, at = begin, last = end - 1;
     struct hak_window *window = place.window;
     bool first_whole = super_comes_whole(hak_super_at(place));
     bool last_whole = super_comes_whole(hak_unit_at(window, last)->super);
-    hak_runs_take(&runs, run, place, units);
-    *memory = (struct memory){.zero = true, .untouched = first_whole};
+    hak_runs_take(&page_heap.runs, run, place, units);
+    *memory = (struct span_memory){.zero = true, .untouched = first_whole};
     while (at < end) {
         struct hak_super *super = hak_unit_at(window, at)->super;
         uint32_t mask = hak_units_mask(&at, end);
         memory->zero = memory->zero && (super->dirty & mask) == 0;
-        counts.free_dirty -= bits_set(super->dirty & mask) * HAK_UNIT;
-        counts.missed += missed_bytes(super, mask);
+        page_heap.counts.free_dirty -= super_count_units(super->dirty & mask) * HAK_UNIT;
+        page_heap.counts.refaulted += super_refaulted_bytes(super, mask);
         super->dirty |= mask;
         if (HAK_UNLIKELY(super->thp_deferred && super->dirty == UINT32_MAX)) {
-            super_request_thp(super); /* the kernel may make a huge page of the small ones by the way (khugepaged) */
+            super_request_thp(super); /* khugepaged may join the small pages */
             hak_os_want_huge(super->base, HAK_SUPER, true);
         }
     }
-    counts.free -= units * HAK_UNIT;
+    page_heap.counts.free -= units * HAK_UNIT;
     if (first_whole)
-        come_along(run, window, begin & ~(size_t)(HAK_SUPER_UNITS - 1), begin);
+        span_fault_along(run, window, begin & ~(size_t)(HAK_SUPER_UNITS - 1), begin);
     if (last_whole)
-        come_along(hak_unit_at(window, end), window, end, hak_round_up(end, HAK_SUPER_UNITS));
+        span_fault_along(hak_unit_at(window, end), window, end, hak_round_up(end, HAK_SUPER_UNITS));
 }
 
 /* ---- growth ---- */
 
-static void add_supers(struct hak_super *first, size_t count)
+HAK_REQUIRES(hak_super_lock)
+static void super_add(struct hak_super *first, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         hak_window_added(&first[i]);
     struct hak_place place = {first->window, hak_unit_index(first->slabs)};
-    hak_runs_add(&runs, place, count * HAK_SUPER_UNITS, HAK_RUN_CLEAN, false);
-    counts.mapped += count * HAK_SUPER;
-    counts.free += count * HAK_SUPER;
+    hak_runs_add(&page_heap.runs, place, count * HAK_SUPER_UNITS, HAK_RUN_CLEAN, false);
+    page_heap.counts.mapped += count * HAK_SUPER;
+    page_heap.counts.free += count * HAK_SUPER;
 }
 
 /* Merges two skew heaps, whose first has the lowest address (Sleator and Tarjan, Self-adjusting heaps, 1986). */
-static struct hak_super *unmapped_merge(struct hak_super *one, struct hak_super *other)
+HAK_REQUIRES(hak_super_lock)
+static struct hak_super *super_heap_merge(struct hak_super *one, struct hak_super *other)
 {
     struct hak_super *first = NULL, **link = &first;
     while (one && other) {
@@ -209,54 +227,59 @@ static struct hak_super *unmapped_merge(struct hak_super *one, struct hak_super 
     return first;
 }
 
-static void unmapped_add(struct hak_super **heap, struct hak_super *super)
+HAK_REQUIRES(hak_super_lock)
+static void super_heap_add(struct hak_super **heap, struct hak_super *super)
 {
     super->next = super->right = NULL;
-    *heap = unmapped_merge(*heap, super);
+    *heap = super_heap_merge(*heap, super);
 }
 
-static struct hak_super *unmapped_lowest(void)
+HAK_REQUIRES(hak_super_lock)
+static struct hak_super *super_unmapped_lowest(void)
 {
-    struct hak_super *super = unmapped;
-    unmapped = unmapped_merge(super->next, super->right);
+    struct hak_super *super = page_heap.unmapped;
+    page_heap.unmapped = super_heap_merge(super->next, super->right);
     return super;
 }
 
-/* Maps one that was given up.  Its place may be taken by now, or memory be out.  The lock is released meanwhile. */
-static bool remap_one(bool long_run)
+/* Maps a superslab that was given up.  False if something else is mapped in all the places that were tried, or memory
+ * is out.  Releases the lock for the system call. */
+HAK_REQUIRES(hak_super_lock)
+static bool super_remap_one(bool long_run)
 {
-    for (unsigned tries = REMAP_TRIES; unmapped && tries--;) {
-        struct hak_super *super = unmapped_lowest();
+    for (unsigned tries = REMAP_TRIES; page_heap.unmapped && tries--;) {
+        struct hak_super *super = super_unmapped_lowest();
         hak_unlock(&hak_super_lock);
         enum hak_os_claim got = hak_window_remap(super, long_run);
         hak_lock(&hak_super_lock);
         if (got == HAK_OS_CLAIMED) {
-            add_supers(super, 1);
+            super_add(super, 1);
             return true;
         }
-        unmapped_add(got == HAK_OS_OCCUPIED ? &occupied : &unmapped, super);
+        super_heap_add(got == HAK_OS_OCCUPIED ? &page_heap.occupied : &page_heap.unmapped, super);
         if (got == HAK_OS_NO_MEMORY)
             return false;
     }
-    if (!unmapped) {
-        unmapped = occupied;
-        occupied = NULL;
+    if (!page_heap.unmapped) {
+        page_heap.unmapped = page_heap.occupied;
+        page_heap.occupied = NULL;
     }
     return false;
 }
 
-/* Whether a run is so long that huge pages are not asked for because of it. */
-static bool is_long(size_t units)
+/* Whether a run is so long that new superslabs for it do not ask for huge pages (thp.c). */
+static bool span_is_long(size_t units)
 {
     return units > HAK_SUPER_UNITS / 2;
 }
 
-/* Maps superslabs, so many if that is possible at once: first those that were given up, or the addresses would be used
- * up.  The lock is released meanwhile. */
-static bool grow(size_t supers, bool long_run)
+/* Maps up to so many superslabs, or more where the window grows faster.  Those that were given up come first, or the
+ * window would fill.  False if there is none.  Releases the lock for the system calls. */
+HAK_REQUIRES(hak_super_lock)
+static bool super_grow(size_t supers, bool long_run)
 {
     size_t remapped = 0;
-    while (remapped < supers && unmapped && remap_one(long_run))
+    while (remapped < supers && page_heap.unmapped && super_remap_one(long_run))
         remapped++;
     if (remapped)
         return true;
@@ -267,24 +290,26 @@ static bool grow(size_t supers, bool long_run)
         count++;
     hak_lock(&hak_super_lock);
     if (chain)
-        add_supers(chain, count);
+        super_add(chain, count);
     return chain != NULL;
 }
 
-/* The run, its address space mapped if need be. */
-static bool find_or_grow(size_t units, size_t align, struct hak_place *place, struct hak_slab **run)
+/* Finds a free run, and maps superslabs for it if need be. */
+HAK_REQUIRES(hak_super_lock)
+static bool span_find(size_t units, size_t align, struct hak_place *place, struct hak_slab **run)
 {
     size_t supers = (units + align - 1 + HAK_SUPER_UNITS - 1) / HAK_SUPER_UNITS;
-    /* A chunk at a time, and places that others have are passed over. */
-    size_t tries = supers / HAK_CHUNK_SUPERS * 2 + (unmapped ? 12 : 4);
-    while (!hak_runs_find(&runs, units, align, place, run))
-        if (!tries-- || !grow(HAK_MIN(supers, HAK_CHUNK_SUPERS), is_long(units)))
-            return hak_runs_find(&runs, units, align, place, run);
+    /* Each try maps a chunk at most, and may find places where something else is mapped. */
+    size_t tries = supers / HAK_CHUNK_SUPERS * 2 + (page_heap.unmapped ? 12 : 4);
+    while (!hak_runs_find(&page_heap.runs, units, align, place, run))
+        if (!tries-- || !super_grow(HAK_MIN(supers, HAK_CHUNK_SUPERS), span_is_long(units)))
+            return hak_runs_find(&page_heap.runs, units, align, place, run);
     return true;
 }
 
-/* Small pages are quicker to have for now. */
-static void defer_thp(struct hak_place place)
+/* Has the superslab do with small pages for now, if huge pages are slow to fault in. */
+HAK_REQUIRES(hak_super_lock)
+static void super_defer_thp(struct hak_place place)
 {
     struct hak_super *super = hak_super_at(place);
     if (!super_comes_whole(super) || !hak_thp_backed_off())
@@ -294,18 +319,19 @@ static void defer_thp(struct hak_place place)
     hak_os_want_huge(super->base, HAK_SUPER, false);
 }
 
-/* Under the lock, which may be released and taken again. */
-static struct hak_slab *alloc_units(size_t units, size_t align, struct memory *memory)
+/* Takes a free run, charged.  NULL if memory is out. */
+HAK_REQUIRES(hak_super_lock)
+static struct hak_slab *span_alloc_units(size_t units, size_t align, struct span_memory *memory)
 {
     struct hak_place place;
     struct hak_slab *run;
-    *memory = (struct memory){0};
-    if (!find_or_grow(units, align, &place, &run))
+    *memory = (struct span_memory){0};
+    if (!span_find(units, align, &place, &run))
         return NULL;
-    defer_thp(place);
-    if (!hak_limit_charge(fresh_bytes(place, units)))
+    super_defer_thp(place);
+    if (!hak_limit_charge(span_fresh_bytes(place, units)))
         return NULL;
-    use_units(run, place, units, memory);
+    span_take(run, place, units, memory);
     return hak_unit_at(place.window, place.unit);
 }
 
@@ -313,11 +339,11 @@ static struct hak_slab *alloc_units(size_t units, size_t align, struct memory *m
 
 struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry, bool *untouched)
 {
-    struct memory memory;
+    struct span_memory memory;
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = alloc_units(units, 1, &memory);
+    struct hak_slab *span = span_alloc_units(units, 1, &memory);
     if (HAK_LIKELY(span)) {
-        struct hak_place place = place_of(span);
+        struct hak_place place = super_place_of(span);
         span->units = (uint8_t)units;
         for (unsigned i = 0; i < units; i++) {
             hak_unit_at(place.window, place.unit + i)->back = (uint8_t)i;
@@ -329,37 +355,40 @@ struct hak_slab *hak_span_alloc(unsigned units, uint32_t entry, bool *untouched)
     return span;
 }
 
-/* Whether more is free than may be kept, by the wish of somebody or for want of addresses, so that it cannot wait for a
- * pass. */
-static bool too_much_is_free(void)
+/* Whether more is free than keep_free allows, if that is so little that the excess must not wait for a pass. */
+HAK_REQUIRES(hak_super_lock)
+static bool super_has_excess(void)
 {
     size_t keep = hak_super_keep();
-    return keep < HAK_KEEP_AT_EASE && (addresses_are_scarce ? counts.free : counts.free_dirty) > keep;
+    const struct hak_super_counts *counts = &page_heap.counts;
+    return keep < HAK_KEEP_AT_EASE && (page_heap.addresses_are_scarce ? counts->free : counts->free_dirty) > keep;
 }
 
-static void note_level(void)
+HAK_REQUIRES(hak_super_lock)
+static void super_note_free(void)
 {
-    hak_trigger_compare(hak_super_idle(&counts), hak_load(&hak_trigger.units));
-    if (HAK_UNLIKELY(too_much_is_free()))
+    hak_trigger_compare(hak_super_idle(&page_heap.counts), hak_load(&hak_trigger.units));
+    if (HAK_UNLIKELY(super_has_excess()))
         hak_trigger_excess();
 }
 
-static void give_units(struct hak_place place, size_t units)
+HAK_REQUIRES(hak_super_lock)
+static void span_give(struct hak_place place, size_t units)
 {
-    hak_runs_add(&runs, place, units, HAK_RUN_DIRTY, true);
-    counts.free += units * HAK_UNIT;
-    counts.free_dirty += units * HAK_UNIT;
-    note_level();
+    hak_runs_add(&page_heap.runs, place, units, HAK_RUN_DIRTY, true);
+    page_heap.counts.free += units * HAK_UNIT;
+    page_heap.counts.free_dirty += units * HAK_UNIT;
+    super_note_free();
 }
 
 void hak_span_free(struct hak_slab *span)
 {
-    struct hak_place place = place_of(span);
+    struct hak_place place = super_place_of(span);
     unsigned units = span->units;
     hak_lock(&hak_super_lock);
     for (unsigned i = 0; i < units; i++)
         hak_store(&place.window->map[place.unit + i], HAK_ENTRY_NONE);
-    give_units(place, units);
+    span_give(place, units);
     hak_unlock(&hak_super_lock);
 }
 
@@ -367,17 +396,17 @@ void hak_span_free(struct hak_slab *span)
 
 struct hak_slab *hak_span_alloc_large(size_t units, size_t align, bool *zero)
 {
-    struct memory memory;
+    struct span_memory memory;
     hak_lock(&hak_super_lock);
-    struct hak_slab *span = alloc_units(units, align, &memory);
+    struct hak_slab *span = span_alloc_units(units, align, &memory);
     if (HAK_LIKELY(span)) {
-        span->class = HAK_CLASS_LARGE; /* what misuse.c knows it by when it is gone */
+        span->class = HAK_CLASS_LARGE; /* misuse.c reads it when the block is freed already */
         span->back = 0;
         span->length = units;
         hak_store(&span->state, HAK_LARGE_LIVE);
         hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_LARGE);
-        counts.large_spans++;
-        counts.large_bytes += units * HAK_UNIT;
+        page_heap.counts.large_spans++;
+        page_heap.counts.large_bytes += units * HAK_UNIT;
     }
     hak_unlock(&hak_super_lock);
     *zero = memory.zero;
@@ -386,54 +415,56 @@ struct hak_slab *hak_span_alloc_large(size_t units, size_t align, bool *zero)
     return span;
 }
 
-static void forget_large(struct hak_slab *span)
+HAK_REQUIRES(hak_super_lock)
+static void span_forget_large(struct hak_slab *span)
 {
-    counts.large_spans--;
-    counts.large_bytes -= span->length * HAK_UNIT;
+    page_heap.counts.large_spans--;
+    page_heap.counts.large_bytes -= span->length * HAK_UNIT;
     hak_store(hak_entry_at(span->super->window, span->base), HAK_ENTRY_NONE);
 }
 
 void hak_span_free_large(struct hak_slab *span)
 {
     hak_lock(&hak_super_lock);
-    forget_large(span);
-    give_units(place_of(span), span->length);
+    span_forget_large(span);
+    span_give(super_place_of(span), span->length);
     hak_unlock(&hak_super_lock);
 }
 
-/* Makes room behind a block; the lock may be released meanwhile, but the block is the caller's. */
-static bool extend(struct hak_place behind, size_t more)
+/* Takes the units behind a block.  The block is the caller's, so nobody frees it while the lock is released. */
+HAK_REQUIRES(hak_super_lock)
+static bool span_extend(struct hak_place behind, size_t more)
 {
     size_t free = hak_runs_free_at(behind, more);
-    struct memory memory;
-    /* At the end of what is mapped, more can be. */
+    struct span_memory memory;
+    /* At the end of what is mapped, the window may grow. */
     if (free < more) {
         struct hak_slab *next = hak_unit_at(behind.window, behind.unit + free);
         if (behind.unit + free >= behind.window->units || (next && next->super && next->super->mapped))
             return false;
         size_t supers = (more - free + HAK_SUPER_UNITS - 1) / HAK_SUPER_UNITS;
-        if (!grow(HAK_MIN(supers, HAK_CHUNK_SUPERS), true) || hak_runs_free_at(behind, more) < more)
+        if (!super_grow(HAK_MIN(supers, HAK_CHUNK_SUPERS), true) || hak_runs_free_at(behind, more) < more)
             return false;
     }
-    if (!hak_limit_charge(fresh_bytes(behind, more)))
+    if (!hak_limit_charge(span_fresh_bytes(behind, more)))
         return false;
-    use_units(hak_unit_at(behind.window, behind.unit), behind, more, &memory);
+    span_take(hak_unit_at(behind.window, behind.unit), behind, more, &memory);
     return true;
 }
 
 bool hak_span_resize_large(struct hak_slab *span, size_t units)
 {
-    struct hak_place place = place_of(span);
+    struct hak_place place = super_place_of(span);
     size_t old = span->length;
     bool done = true;
     hak_lock(&hak_super_lock);
     if (units < old)
-        give_units((struct hak_place){place.window, place.unit + units}, old - units);
+        span_give((struct hak_place){place.window, place.unit + units}, old - units);
     else if (units > old)
-        done = extend((struct hak_place){place.window, place.unit + old}, units - old);
+        done = span_extend((struct hak_place){place.window, place.unit + old}, units - old);
     if (done) {
         span->length = units;
-        counts.large_bytes += (units - old) * HAK_UNIT;
+        page_heap.counts.large_bytes += (units - old) * HAK_UNIT;
     }
     hak_unlock(&hak_super_lock);
     return done;
@@ -466,33 +497,34 @@ struct hak_slab *hak_span_around(const void *p)
 
 #define BATCH 64u
 
-/* Runs that are on their way back: free no more, and nobody's. */
+/* Runs that are on their way back to the kernel: not free any more, and in nobody's use. */
 struct batch {
     unsigned count;
     size_t units; /* in all */
     struct {
         struct hak_place place;
         size_t units;
-        bool given; /* the kernel has taken them */
+        bool given; /* the kernel has taken their memory */
     } out[BATCH];
 };
 
-/* The units of the mask, which are free and dirty, that have been so for `age` passes.  A huge page is not broken up
- * for a few of them. */
+/* Those units of the mask, all of them free and dirty, that have been free for `age` passes.  None if they are few and
+ * backed by a huge page, which would be broken up. */
+HAK_REQUIRES(hak_super_lock)
 static uint32_t super_due(struct hak_super *super, uint32_t mask, unsigned age)
 {
     uint32_t due = 0;
     for (uint32_t left = mask; left; left &= left - 1)
-        if (runs.epoch - super->epoch[__builtin_ctz(left)] >= age)
+        if (page_heap.runs.epoch - super->epoch[__builtin_ctz(left)] >= age)
             due |= left & -left;
-    if (!super->huge || age == 0 || bits_set(due) >= HUGE_BROKEN_FROM)
+    if (!super->huge || age == 0 || super_count_units(due) >= HUGE_BROKEN_FROM)
         return due;
     for (; due; due &= due - 1)
-        super->epoch[__builtin_ctz(due)] = runs.epoch; /* or each pass would look at them again */
+        super->epoch[__builtin_ctz(due)] = page_heap.runs.epoch; /* or each pass would find them again */
     return 0;
 }
 
-/* False if there is no room for one more unit. */
+/* False if the batch has no room for one more unit. */
 static bool batch_append(struct batch *batch, struct hak_place place)
 {
     unsigned last = batch->count - 1;
@@ -510,14 +542,15 @@ static bool batch_append(struct batch *batch, struct hak_place place)
     return true;
 }
 
-/* Takes the units of a dirty run that are due, `most` at the most, and puts the others back.  False if not all of those
- * found room. */
+/* Takes the units of a dirty run that are due, but no more than `most`, and puts the others back.  False if the batch
+ * is full. */
+HAK_REQUIRES(hak_super_lock)
 static bool batch_take(struct batch *batch, struct hak_slab *run, unsigned age, size_t most)
 {
-    struct hak_place place = place_of(run);
+    struct hak_place place = super_place_of(run);
     size_t at = place.unit, end = at + run->run.length, stays = at, before = batch->units;
     bool room = true;
-    hak_runs_take(&runs, run, place, end - at);
+    hak_runs_take(&page_heap.runs, run, place, end - at);
     while (at < end) {
         struct hak_super *super = hak_unit_at(place.window, at)->super;
         size_t next = at;
@@ -528,15 +561,16 @@ static bool batch_take(struct batch *batch, struct hak_slab *run, unsigned age, 
             room = room && batch_append(batch, (struct hak_place){place.window, at});
             if (!room)
                 continue;
-            hak_runs_put_back(&runs, (struct hak_place){place.window, stays}, at - stays);
+            hak_runs_put_back(&page_heap.runs, (struct hak_place){place.window, stays}, at - stays);
             stays = at + 1;
         }
     }
-    hak_runs_put_back(&runs, (struct hak_place){place.window, stays}, end - stays);
+    hak_runs_put_back(&page_heap.runs, (struct hak_place){place.window, stays}, end - stays);
     return room;
 }
 
-/* Takes what has been free for `age` passes, the oldest first.  False if there is nothing. */
+/* Fills the batch with units that have been free for `age` passes, the oldest first.  False if there are none. */
+HAK_EXCLUDES(hak_super_lock)
 static bool batch_fill(struct batch *batch, unsigned age, size_t bytes)
 {
     size_t most = bytes / HAK_UNIT;
@@ -544,16 +578,18 @@ static bool batch_fill(struct batch *batch, unsigned age, size_t bytes)
     batch->count = 0;
     batch->units = 0;
     hak_lock(&hak_super_lock);
-    while (batch->units < most && (run = hak_runs_oldest(&runs, age)))
+    while (batch->units < most && (run = hak_runs_oldest(&page_heap.runs, age)))
         if (!batch_take(batch, run, age, most - batch->units))
             break;
-    counts.free -= batch->units * HAK_UNIT;
-    counts.free_dirty -= batch->units * HAK_UNIT;
+    page_heap.counts.free -= batch->units * HAK_UNIT;
+    page_heap.counts.free_dirty -= batch->units * HAK_UNIT;
     hak_unlock(&hak_super_lock);
     return batch->count > 0;
 }
 
-/* One system call a run.  Of a huge page that was given back in part the rest stays small. */
+/* Gives the batch to the kernel, in one system call a run.  If a part of a huge page goes, the kernel is told not to
+ * make a huge page of the rest. */
+HAK_EXCLUDES(hak_super_lock)
 static void batch_purge(struct batch *batch)
 {
     for (unsigned i = 0; i < batch->count; i++) {
@@ -569,8 +605,9 @@ static void batch_purge(struct batch *batch)
     }
 }
 
-/* Superslabs that hold nothing are as good as new, and ask for huge pages again where new ones do. */
-static void mend(struct hak_place place, size_t units)
+/* Superslabs without memory ask for huge pages again, if new superslabs do. */
+HAK_EXCLUDES(hak_super_lock)
+static void super_renew_thp(struct hak_place place, size_t units)
 {
     size_t end = hak_round_up(place.unit + units, HAK_SUPER_UNITS);
     while (place.unit < end) {
@@ -587,29 +624,32 @@ static void mend(struct hak_place place, size_t units)
     }
 }
 
+/* Makes the batch free again, clean as far as the kernel has taken it; returns the bytes of that. */
+HAK_EXCLUDES(hak_super_lock)
 static size_t batch_return(const struct batch *batch)
 {
     size_t given = 0;
     hak_lock(&hak_super_lock);
     for (unsigned i = 0; i < batch->count; i++) {
         bool clean = batch->out[i].given;
-        size_t bytes = batch->out[i].units * HAK_UNIT;
-        hak_runs_add(&runs, batch->out[i].place, batch->out[i].units, clean ? HAK_RUN_CLEAN : HAK_RUN_DIRTY, true);
-        counts.free += bytes;
-        counts.free_dirty += clean ? 0 : bytes;
+        size_t units = batch->out[i].units, bytes = units * HAK_UNIT;
+        hak_runs_add(&page_heap.runs, batch->out[i].place, units, clean ? HAK_RUN_CLEAN : HAK_RUN_DIRTY, true);
+        page_heap.counts.free += bytes;
+        page_heap.counts.free_dirty += clean ? 0 : bytes;
         given += clean ? bytes : 0;
     }
-    counts.purged += given;
+    page_heap.counts.purged += given;
     hak_limit_release(given);
     hak_unlock(&hak_super_lock);
     for (unsigned i = 0; i < batch->count; i++)
         if (batch->out[i].given)
-            mend(batch->out[i].place, batch->out[i].units);
+            super_renew_thp(batch->out[i].place, batch->out[i].units);
     return given;
 }
 
-/* Gives back what has been free for `age` passes, up to so many bytes. */
-static size_t purge_oldest(unsigned age, size_t bytes)
+/* Gives what has been free for `age` passes to the kernel, up to so many bytes; returns the bytes. */
+HAK_EXCLUDES(hak_super_lock)
+static size_t super_purge_oldest(unsigned age, size_t bytes)
 {
     size_t given = 0;
     struct batch batch;
@@ -626,49 +666,54 @@ size_t hak_super_unmap(size_t keep)
     size_t given = 0;
     struct hak_place place;
     struct hak_slab *run;
+    hak_lock_assert_rank(HAK_RANK_PURGE);
     hak_lock(&hak_super_lock);
-    while (counts.free > keep && hak_runs_find_clean(&runs, HAK_SUPER_UNITS, HAK_SUPER_UNITS, &place, &run)) {
+    while (page_heap.counts.free > keep &&
+           hak_runs_find_clean(&page_heap.runs, HAK_SUPER_UNITS, HAK_SUPER_UNITS, &place, &run)) {
         struct hak_super *super = hak_super_at(place);
-        hak_runs_take(&runs, run, place, HAK_SUPER_UNITS);
-        counts.free -= HAK_SUPER;
-        counts.mapped -= HAK_SUPER;
+        hak_runs_take(&page_heap.runs, run, place, HAK_SUPER_UNITS);
+        page_heap.counts.free -= HAK_SUPER;
+        page_heap.counts.mapped -= HAK_SUPER;
         hak_unlock(&hak_super_lock);
         bool done = hak_window_unmap(super);
         hak_lock(&hak_super_lock);
         if (!done) {
-            add_supers(super, 1);
+            super_add(super, 1);
             break;
         }
         super->mapped = false;
-        unmapped_add(&unmapped, super);
+        super_heap_add(&page_heap.unmapped, super);
         given += HAK_SUPER;
     }
-    unmapped = unmapped_merge(unmapped, occupied);
-    occupied = NULL;
+    page_heap.unmapped = super_heap_merge(page_heap.unmapped, page_heap.occupied);
+    page_heap.occupied = NULL;
     hak_unlock(&hak_super_lock);
     return given;
 }
 
 size_t hak_super_purge(size_t keep)
 {
+    hak_lock_assert_rank(HAK_RANK_PURGE);
     hak_lock(&hak_super_lock);
-    size_t excess = counts.free_dirty > keep ? counts.free_dirty - keep : 0;
+    size_t excess = page_heap.counts.free_dirty > keep ? page_heap.counts.free_dirty - keep : 0;
     hak_unlock(&hak_super_lock);
-    size_t given = purge_oldest(0, hak_round_up(excess, HAK_UNIT));
-    return addresses_are_scarce ? given + hak_super_unmap(keep) : given;
+    size_t given = super_purge_oldest(0, hak_round_up(excess, HAK_UNIT));
+    return page_heap.addresses_are_scarce ? given + hak_super_unmap(keep) : given;
 }
 
 void hak_super_shed(size_t bytes)
 {
-    purge_oldest(1, bytes);
+    hak_lock_assert_rank(HAK_RANK_PURGE);
+    super_purge_oldest(1, bytes);
 }
 
 size_t hak_super_decay(void)
 {
+    hak_lock_assert_rank(HAK_RANK_PURGE);
     hak_lock(&hak_super_lock);
-    hak_runs_pass(&runs);
+    hak_runs_pass(&page_heap.runs);
     hak_unlock(&hak_super_lock);
-    return purge_oldest(HAK_AGE_DUE, SIZE_MAX);
+    return super_purge_oldest(HAK_AGE_DUE, SIZE_MAX);
 }
 
 /* ---- figures ---- */
@@ -676,19 +721,20 @@ size_t hak_super_decay(void)
 struct hak_super_counts hak_super_count(void)
 {
     hak_lock(&hak_super_lock);
-    struct hak_super_counts result = counts;
+    struct hak_super_counts result = page_heap.counts;
     hak_unlock(&hak_super_lock);
     return result;
 }
 
 const struct hak_super_counts *hak_super_counts_at(void)
 {
-    return &counts;
+    return &page_heap.counts;
 }
 
 void hak_super_verify(void)
 {
     size_t free, dirty;
-    hak_runs_verify(&runs, &free, &dirty);
-    HAK_REQUIRE(free * HAK_UNIT == counts.free && dirty * HAK_UNIT == counts.free_dirty);
+    hak_lock_assert_held(&hak_super_lock);
+    hak_runs_verify(&page_heap.runs, &free, &dirty);
+    HAK_REQUIRE(free * HAK_UNIT == page_heap.counts.free && dirty * HAK_UNIT == page_heap.counts.free_dirty);
 }

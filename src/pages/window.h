@@ -150,6 +150,8 @@ HAK_INLINE uint32_t hak_entry_of_unit(uint32_t first, unsigned unit)
 }
 
 #pragma GCC visibility push(hidden)
+/* superslab.c's lock, here as it guards the structures above. */
+extern struct hak_lock hak_super_lock;
 extern struct hak_window hak_window_first;
 /* For the tests: no window larger than this many bytes, if not 0; to be set before the first allocation. */
 extern size_t hak_window_limit;
@@ -168,8 +170,8 @@ bool hak_window_wants_huge(void);
 bool hak_window_unmap(struct hak_super *super);
 /* Maps it again, all units clean and none free. */
 enum hak_os_claim hak_window_remap(struct hak_super *super, bool long_run);
-/* Under HAK_RANK_SUPER, before units of a superslab that was mapped are free: neighbours find it from here on. */
-void hak_window_added(struct hak_super *super);
+/* Makes a superslab that was mapped known to its neighbours, before its units are free. */
+void hak_window_added(struct hak_super *super) HAK_REQUIRES(hak_super_lock);
 #pragma GCC visibility pop
 
 HAK_INLINE bool hak_window_has(const struct hak_window *window, const void *p)

@@ -19,7 +19,7 @@
 
 struct hak_pace {
     size_t recent;     /* bytes given back, the last pass counting fully, the one before half, ... */
-    size_t missed;     /* hak_super_counts.missed at the last pass */
+    size_t missed;     /* hak_super_counts.refaulted at the last pass */
     unsigned patience; /* from 1 to HAK_PATIENCE_MAX */
     unsigned calm;     /* passes in a row without a loss */
     unsigned fruitless; /* rounds in a row that gave nothing back */
@@ -27,7 +27,7 @@ struct hak_pace {
 
 HAK_INLINE struct hak_pace hak_pace_start(void)
 {
-    return (struct hak_pace){.missed = hak_super_count().missed, .patience = 1};
+    return (struct hak_pace){.missed = hak_super_count().refaulted, .patience = 1};
 }
 
 /* The milliseconds between two passes. */
@@ -40,7 +40,7 @@ HAK_INLINE unsigned hak_pace_period(const struct hak_pace *pace)
 /* After a pass, by what it gave back, and whether it finished a round over all slabs. */
 HAK_INLINE void hak_pace_adapt(struct hak_pace *pace, size_t given, bool round)
 {
-    size_t missed = hak_super_count().missed, loss = missed - pace->missed;
+    size_t missed = hak_super_count().refaulted, loss = missed - pace->missed;
     pace->missed = missed;
     if (loss >= HAK_LOSS_MIN && loss >= pace->recent / 4) {
         pace->patience = HAK_MIN(pace->patience * 2, HAK_PATIENCE_MAX);
