@@ -13,11 +13,11 @@
 
 #pragma GCC visibility push(hidden)
 extern struct hak_lock hak_meta_lock;
-void *hak_meta_alloc(size_t size);
-void hak_meta_free(void *p, size_t size);
-/* Uses none of it further, whatever state its lists are in: see init.h. */
+void *hak_meta_alloc(size_t size) HAK_EXCLUDES(hak_meta_lock);
+void hak_meta_free(void *p, size_t size) HAK_EXCLUDES(hak_meta_lock);
+/* Forgets all memory, whatever state the free lists are in: for a child that was forked during the start (init.h). */
 void hak_meta_abandon(void);
-/* More memory that the kernel gave for structures, but not through here. */
+/* Counts memory that the kernel gave for structures without this module. */
 void hak_meta_count(size_t size);
 /* Bytes held from the kernel for structures. */
 extern _Atomic size_t hak_meta_held;

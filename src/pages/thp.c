@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thp.c - when huge pages are worth asking for.  Owns what is known of how the last ones came, atomics without an order
- * among them.  Calls os.h and knobs.h.
+ * thp.c - when huge pages are worth asking for.  Owns how fast the last ones were faulted in, atomics without an order
+ * among them: no lock.  Calls os.h and knobs.h.
  *
- * The kernel clears a huge page in a tenth of a millisecond if it has one, and 512 small pages in half of one.  But it
- * may have to move other memory out of the way first, or a hypervisor to find memory for the machine, and then a huge
- * page takes milliseconds where small ones, of which some always lie about, do not.  So it is timed: after one that
- * was dear none is taken for a while, in proportion to what it took, which bounds the share of time that is lost.
- * Where the first block is a large one it is timed now and then only: the program may never write to it.
+ * The kernel clears a huge page in 0.1 ms if it has one, and 512 small pages in 0.5 ms.  But the kernel may have to
+ * move other memory out of the way first, or a hypervisor to find memory for the machine.  Then a huge page takes
+ * milliseconds to fault in, and small pages, of which some are always free, do not.  So faults of huge pages are timed.
+ * After a slow one, huge pages are backed off for a time that is proportional to the fault's, which bounds the share of
+ * time that is lost.  Where the first block of a superslab is a large one, only some faults are timed, as timing makes
+ * memory resident that the program may never write to.
  *
- * Of a block of more than half a superslab a program may touch a page and no more: a table, a stack, a buffer of the
- * largest size.  No huge pages are asked for because of one, unless the kernel gives them to everybody.
+ * Of a block of more than half a superslab a program may touch one page and no more: of a table, a stack, a buffer of
+ * the largest size.  No huge pages are asked for because of such a block, unless the kernel gives them to every
+ * program.
  */
 #include "pages/thp.h"
 
@@ -18,20 +20,22 @@
 #include "os/os.h"
 #include "knobs/knobs.h"
 
-/* From this much heap on a superslab asks for a huge page, as what one of them may waste is then a few percent; before,
- * for none, as the kernel may be set to give them to everybody. */
+/* Superslabs of a smaller heap are told to do without huge pages, as one huge page may waste much of such a heap. */
 #define HUGE_PAGES_FROM ((size_t)32 << 20)
-#define SLOW_NS 2000000u /* nanoseconds of a processor; small pages would have taken less */
-#define PAUSE 1024u        /* times as long as it took none is taken */
-#define LARGE_TIMED 8u     /* so many large blocks are timed, */
-#define LARGE_SHARE 4u     /* and one of so many from then on */
+#define SLOW_NS 2000000u  /* a slower fault, in nanoseconds of a processor, is slower than 512 small pages */
+#define BACK_OFF 1024u    /* huge pages are backed off for so many times as long as the slow fault took */
+#define LARGE_TIMED 8u    /* large blocks that are timed at first, */
+#define LARGE_SHARE 4u    /* and one in so many from then on */
 
-static _Atomic uint64_t again_at; /* hak_os_milliseconds(), or 0 */
-static _Atomic bool last_was_slow;    /* the last one that was timed was dear */
-static _Atomic unsigned large;    /* how many large blocks came first in their superslabs */
+/* All that this module knows. */
+static struct {
+    _Atomic uint64_t back_off_until; /* hak_os_milliseconds(); 0: not backed off */
+    _Atomic bool last_was_slow;      /* to fault in, of those that were timed */
+    _Atomic unsigned large;          /* large blocks that were the first in their superslabs */
+} huge_pages;
 
-/* Larger huge pages than superslabs would be resident where the account says that nothing is. */
-static bool size_fits(void)
+/* False if a huge page is larger than a superslab: it would make memory resident that is not on the account. */
+static bool thp_size_fits(void)
 {
     return hak_os_huge_page() <= HAK_SUPER;
 }
@@ -39,25 +43,25 @@ static bool size_fits(void)
 bool hak_thp_wanted(size_t heap, bool long_run)
 {
     if (hak_knob_value(thp) == HAK_THP_AUTO)
-        return heap > HUGE_PAGES_FROM && size_fits() && (!long_run || hak_os_huge_pages_are_usual());
-    return hak_knob_value(thp) == HAK_THP_ALWAYS && size_fits();
+        return heap > HUGE_PAGES_FROM && thp_size_fits() && (!long_run || hak_os_huge_pages_are_usual());
+    return hak_knob_value(thp) == HAK_THP_ALWAYS && thp_size_fits();
 }
 
 bool hak_thp_backed_off(void)
 {
-    uint64_t until = hak_load(&again_at);
+    uint64_t until = hak_load(&huge_pages.back_off_until);
     if (HAK_LIKELY(until == 0))
         return false;
     if (hak_os_milliseconds() < until)
         return true;
-    atomic_compare_exchange_strong(&again_at, &until, 0); /* unless another was dear just now */
+    atomic_compare_exchange_strong(&huge_pages.back_off_until, &until, 0); /* unless another fault was slow just now */
     return false;
 }
 
 bool hak_thp_times_large(void)
 {
-    unsigned before = hak_fetch_add(&large, 1);
-    return hak_load(&last_was_slow) || before < LARGE_TIMED || before % LARGE_SHARE == 0;
+    unsigned before = hak_fetch_add(&huge_pages.large, 1);
+    return hak_load(&huge_pages.last_was_slow) || before < LARGE_TIMED || before % LARGE_SHARE == 0;
 }
 
 void hak_thp_touch(void *block)
@@ -65,10 +69,10 @@ void hak_thp_touch(void *block)
     if (hak_knob_value(thp) != HAK_THP_AUTO)
         return;
     uint64_t took = hak_os_touch(block);
-    hak_store(&last_was_slow, took >= SLOW_NS);
+    hak_store(&huge_pages.last_was_slow, took >= SLOW_NS);
     if (HAK_LIKELY(took < SLOW_NS))
         return;
-    uint64_t until = hak_os_milliseconds() + took * PAUSE / 1000000, before = hak_load(&again_at);
-    while (before < until && !atomic_compare_exchange_weak(&again_at, &before, until))
+    uint64_t until = hak_os_milliseconds() + took * BACK_OFF / 1000000, before = hak_load(&huge_pages.back_off_until);
+    while (before < until && !atomic_compare_exchange_weak(&huge_pages.back_off_until, &before, until))
         ;
 }

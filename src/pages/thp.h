@@ -8,15 +8,15 @@
 #include "base/base.h"
 
 #pragma GCC visibility push(hidden)
-/* Whether superslabs of a heap of so many bytes are to ask for huge pages, by the knob thp; those that are mapped for a
- * long run are not, by themselves. */
+/* Whether superslabs are to ask for huge pages, where `heap` bytes of them are mapped, by the knob thp.  With thp=auto
+ * those that are mapped for a long run are not, unless the kernel gives huge pages to every program. */
 bool hak_thp_wanted(size_t heap, bool long_run);
-/* Whether one that asked does better without for now, as the last huge page took long to come. */
+/* True while huge pages are backed off, because the last one was slow to fault in. */
 bool hak_thp_backed_off(void);
-/* Writes a zero to a block in a superslab that asked for a huge page and holds no memory yet, so that it comes, and
- * notes how long that took, if the knob leaves it to us.  Without a lock, for it may be long. */
+/* Writes a zero to a block in a superslab that asked for a huge page and holds no memory yet, and times the fault; does
+ * nothing unless the knob thp is auto.  The caller holds no lock, as the fault may take long. */
 void hak_thp_touch(void *block);
-/* Whether to do that for a large block: for few of them, as it makes memory resident that may never be written to. */
+/* Whether to time a large block's fault: for a few blocks only, as a program may never write to its block. */
 bool hak_thp_times_large(void);
 #pragma GCC visibility pop
 
