@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window.c - places windows in the address space and superslabs in windows.  Owns hak_window_first and the windows
- * behind it, guarded by HAK_RANK_SUPER.  Calls meta.h, os.h and thp.h.
+ * window.c - places windows in the address space and superslabs in windows.  Owns hak_window_first, the windows behind
+ * it and `windows`; they grow under hak_window_lock (HAK_RANK_WINDOW).  Calls meta.h, os.h and thp.h.
  */
 #include "pages/window.h"
 
@@ -11,9 +11,9 @@
 #include "os/os.h"
 #include "pages/thp.h"
 
-/* Superslabs are asked for in runs of up to this many, an eighth of what there is. */
+/* The window grows by an eighth of the superslabs that are mapped, but by no more than this many at a time. */
 #define GROW_MAX 16u
-/* So many occupied places in a row, and the window is given up. */
+/* A window is taken for full when something else is mapped at so many places in a row. */
 #define OCCUPIED_MAX 64u
 
 struct hak_window hak_window_first;
@@ -21,11 +21,14 @@ size_t hak_window_limit;
 
 HAK_LOCK_ALONE struct hak_lock hak_window_lock = HAK_LOCK_INIT(HAK_RANK_WINDOW);
 
-static struct hak_window *newest = &hak_window_first; /* the one that grows */
-static _Atomic size_t supers_mapped;
+/* All else that this module knows. */
+static struct {
+    struct hak_window *newest HAK_GUARDED_BY(hak_window_lock); /* the one that grows */
+    _Atomic size_t supers;                                     /* superslabs that are mapped */
+} windows = {.newest = &hak_window_first};
 
-/* The page map and the table of chunks; the units of the window are known. */
-static bool alloc_tables(struct hak_window *window)
+/* Makes the page map and the table of chunks, by the window's units.  False if memory is out. */
+static bool window_alloc_tables(struct hak_window *window)
 {
     size_t map_size = window->units * sizeof *window->map;
     size_t table_size = (window->supers + HAK_CHUNK_SUPERS - 1) / HAK_CHUNK_SUPERS * sizeof *window->chunks;
@@ -43,34 +46,35 @@ static bool alloc_tables(struct hak_window *window)
     return true;
 }
 
-static bool place(struct hak_window *window, uintptr_t base, size_t size, bool reserved)
+static bool window_place(struct hak_window *window, uintptr_t base, size_t size, bool reserved)
 {
     window->base = base;
     window->supers = size >> HAK_SUPER_SHIFT;
     window->units = window->supers * HAK_SUPER_UNITS;
     window->reserved = reserved;
-    if (alloc_tables(window))
+    if (window_alloc_tables(window))
         return true;
     window->units = 0;
     return false;
 }
 
-/* Address space held by a mapping without access, in the largest power of two that the kernel grants. */
-static bool place_reserved(struct hak_window *window, size_t size)
+/* Places the window in address space that a mapping without access holds, of the largest power of two that the kernel
+ * grants. */
+static bool window_place_reserved(struct hak_window *window, size_t size)
 {
     for (; size >= 2 * HAK_SUPER; size /= 2) {
         char *at = hak_os_reserve(size);
         if (!at)
             continue;
         uintptr_t base = hak_round_up((uintptr_t)at, HAK_SUPER);
-        if (place(window, base, size - HAK_SUPER, true))
+        if (window_place(window, base, size - HAK_SUPER, true))
             return true;
         hak_os_release(at, size);
     }
     return false;
 }
 
-static size_t size_wanted(void)
+static size_t window_size(void)
 {
     size_t size = hak_os_window_size();
     return hak_window_limit ? HAK_MIN(size, hak_window_limit) : size;
@@ -78,36 +82,38 @@ static size_t size_wanted(void)
 
 bool hak_window_start(void)
 {
-    size_t size = size_wanted();
+    size_t size = window_size();
     for (unsigned attempt = 0;; attempt++) {
         uintptr_t hint = hak_os_window_hint(attempt);
         if (hint == 0)
-            return place_reserved(&hak_window_first, size);
+            return window_place_reserved(&hak_window_first, size);
         if (hak_os_map_at((void *)hint, HAK_SUPER) != HAK_OS_CLAIMED)
             continue;
         hak_os_unmap((void *)hint, HAK_SUPER);
-        if (place(&hak_window_first, hint, size, false))
+        if (window_place(&hak_window_first, hint, size, false))
             return true;
     }
 }
 
-/* One more window, behind the others. */
-static bool add_window(void)
+/* Adds a window behind the others. */
+HAK_REQUIRES(hak_window_lock)
+static bool window_add(void)
 {
     struct hak_window *window = hak_meta_alloc(sizeof *window);
     if (!window)
         return false;
-    if (!place_reserved(window, HAK_MIN(size_wanted(), (size_t)64 << 30))) {
+    if (!window_place_reserved(window, HAK_MIN(window_size(), (size_t)64 << 30))) {
         hak_meta_free(window, sizeof *window);
         return false;
     }
-    hak_store_release(&newest->next, window);
-    newest = window;
+    hak_store_release(&windows.newest->next, window);
+    windows.newest = window;
     return true;
 }
 
-/* Makes the map writable and the chunk present for superslab `index`. */
-static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
+/* The chunk of superslab `index`, for which the page map is made writable.  NULL if memory is out. */
+HAK_REQUIRES(hak_window_lock)
+static struct hak_chunk *window_chunk_for(struct hak_window *window, size_t index)
 {
     size_t map_end = hak_round_up((index / HAK_CHUNK_SUPERS + 1) * HAK_CHUNK_UNITS * sizeof *window->map, hak_os_page);
     size_t map_size = hak_round_up(window->units * sizeof *window->map, hak_os_page);
@@ -128,7 +134,8 @@ static struct hak_chunk *chunk_for(struct hak_window *window, size_t index)
     return chunk;
 }
 
-static void set_clean(struct hak_super *super)
+HAK_REQUIRES(hak_super_lock)
+static void super_set_clean(struct hak_super *super)
 {
     super->free = super->dirty = 0;
     super->mapped = true;
@@ -136,7 +143,7 @@ static void set_clean(struct hak_super *super)
     memset(super->epoch, 0, sizeof super->epoch);
 }
 
-static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chunk, size_t index)
+static struct hak_super *super_set_up(struct hak_window *window, struct hak_chunk *chunk, size_t index)
 {
     struct hak_super *super = &chunk->supers[index % HAK_CHUNK_SUPERS];
     super->base = (char *)window->base + (index << HAK_SUPER_SHIFT);
@@ -147,27 +154,28 @@ static struct hak_super *set_up(struct hak_window *window, struct hak_chunk *chu
 
 void hak_window_added(struct hak_super *super)
 {
+    hak_lock_assert_held(&hak_super_lock);
     for (unsigned i = 0; i < HAK_SUPER_UNITS && !super->slabs[i].super; i++) {
         super->slabs[i].super = super;
         super->slabs[i].base = super->base + i * HAK_UNIT;
     }
-    set_clean(super);
+    super_set_clean(super);
 }
 
-static bool wants_huge(bool long_run)
+static bool window_thp_wanted(bool long_run)
 {
-    return hak_thp_wanted(hak_load(&supers_mapped) << HAK_SUPER_SHIFT, long_run);
+    return hak_thp_wanted(hak_load(&windows.supers) << HAK_SUPER_SHIFT, long_run);
 }
 
 bool hak_window_wants_huge(void)
 {
-    return wants_huge(false);
+    return window_thp_wanted(false);
 }
 
-/* For, or for none, in superslabs one after the other. */
-static void ask_for_huge_pages(struct hak_super *first, size_t count, bool long_run)
+/* Asks for huge pages in consecutive superslabs, or tells the kernel to make none there. */
+static void window_request_thp(struct hak_super *first, size_t count, bool long_run)
 {
-    bool huge = wants_huge(long_run);
+    bool huge = window_thp_wanted(long_run);
     for (size_t i = 0; i < count; i++) {
         first[i].huge = huge;
         first[i].long_run = long_run && !huge;
@@ -175,7 +183,7 @@ static void ask_for_huge_pages(struct hak_super *first, size_t count, bool long_
     hak_os_want_huge(first->base, count << HAK_SUPER_SHIFT, huge);
 }
 
-static enum hak_os_claim claim(struct hak_window *window, size_t index, size_t count)
+static enum hak_os_claim window_claim(struct hak_window *window, size_t index, size_t count)
 {
     char *at = (char *)window->base + (index << HAK_SUPER_SHIFT);
     if (window->reserved)
@@ -183,24 +191,25 @@ static enum hak_os_claim claim(struct hak_window *window, size_t index, size_t c
     return hak_os_map_at(at, count << HAK_SUPER_SHIFT);
 }
 
-/* From one window: its next superslabs.  NULL with *full set if it has no more room, without if memory is out. */
-static struct hak_super *grow(struct hak_window *window, size_t want, bool long_run, bool *full)
+/* The next superslabs of one window.  NULL with *full set if it has no more room, and without if memory is out. */
+HAK_REQUIRES(hak_window_lock)
+static struct hak_super *window_grow(struct hak_window *window, size_t want, bool long_run, bool *full)
 {
     unsigned occupied = 0;
     *full = false;
     while (window->next_super < window->supers && occupied < OCCUPIED_MAX) {
         size_t index = window->next_super;
-        size_t count = long_run ? 1 : HAK_MIN(HAK_MAX(hak_load(&supers_mapped) / 8, 1), GROW_MAX);
+        size_t count = long_run ? 1 : HAK_MIN(HAK_MAX(hak_load(&windows.supers) / 8, 1), GROW_MAX);
         count = HAK_MAX(count, want);
         count = HAK_MIN(count, HAK_CHUNK_SUPERS - index % HAK_CHUNK_SUPERS);
         count = HAK_MIN(count, window->supers - index);
-        struct hak_chunk *chunk = chunk_for(window, index);
+        struct hak_chunk *chunk = window_chunk_for(window, index);
         if (!chunk)
             return NULL;
-        enum hak_os_claim got = claim(window, index, count);
+        enum hak_os_claim got = window_claim(window, index, count);
         if (got != HAK_OS_CLAIMED && count > 1) {
             count = 1;
-            got = claim(window, index, count);
+            got = window_claim(window, index, count);
         }
         if (got == HAK_OS_NO_MEMORY)
             return NULL;
@@ -211,12 +220,12 @@ static struct hak_super *grow(struct hak_window *window, size_t want, bool long_
         }
         struct hak_super *chain = NULL;
         for (size_t i = count; i-- > 0;) {
-            struct hak_super *super = set_up(window, chunk, index + i);
+            struct hak_super *super = super_set_up(window, chunk, index + i);
             super->next = chain;
             chain = super;
         }
-        hak_fetch_add(&supers_mapped, count);
-        ask_for_huge_pages(chain, count, long_run);
+        hak_fetch_add(&windows.supers, count);
+        window_request_thp(chain, count, long_run);
         return chain;
     }
     *full = true;
@@ -227,9 +236,9 @@ struct hak_super *hak_window_grow(size_t want, bool long_run)
 {
     bool full;
     hak_lock(&hak_window_lock);
-    struct hak_super *chain = grow(newest, want, long_run, &full);
-    if (!chain && full && add_window())
-        chain = grow(newest, want, long_run, &full);
+    struct hak_super *chain = window_grow(windows.newest, want, long_run, &full);
+    if (!chain && full && window_add())
+        chain = window_grow(windows.newest, want, long_run, &full);
     hak_unlock(&hak_window_lock);
     return chain;
 }
@@ -238,7 +247,7 @@ bool hak_window_unmap(struct hak_super *super)
 {
     if (!hak_os_unmap(super->base, HAK_SUPER))
         return false;
-    hak_fetch_sub(&supers_mapped, 1);
+    hak_fetch_sub(&windows.supers, 1);
     return true;
 }
 
@@ -247,7 +256,7 @@ enum hak_os_claim hak_window_remap(struct hak_super *super, bool long_run)
     enum hak_os_claim got = hak_os_map_at(super->base, HAK_SUPER);
     if (got != HAK_OS_CLAIMED)
         return got;
-    hak_fetch_add(&supers_mapped, 1);
-    ask_for_huge_pages(super, 1, long_run);
+    hak_fetch_add(&windows.supers, 1);
+    window_request_thp(super, 1, long_run);
     return got;
 }

@@ -22,6 +22,11 @@
 #include "os/lock.h"
 #include "os/os.h"
 
+#pragma GCC visibility push(hidden)
+extern struct hak_lock hak_super_lock;  /* superslab.c's, which guards units and superslabs */
+extern struct hak_lock hak_window_lock; /* guards how far windows have grown */
+#pragma GCC visibility pop
+
 /* A maximal run of free units that all hold memory, or all hold none: runs.c keeps it in the state of its first unit.
  * The last unit knows the length, too, so that a neighbour finds the first. */
 struct hak_run {
@@ -117,8 +122,8 @@ struct hak_window {
     _Atomic(struct hak_chunk *) *chunks;
     _Atomic(struct hak_window *) next;
     size_t supers;      /* how many superslabs it has room for */
-    size_t next_super;  /* the first that was never tried; under hak_window_lock */
-    size_t map_written; /* bytes of the map that are writable */
+    size_t next_super HAK_GUARDED_BY(hak_window_lock);  /* the first superslab that was never tried */
+    size_t map_written HAK_GUARDED_BY(hak_window_lock); /* bytes of the map that are writable */
     bool reserved;
 };
 
@@ -150,19 +155,16 @@ HAK_INLINE uint32_t hak_entry_of_unit(uint32_t first, unsigned unit)
 }
 
 #pragma GCC visibility push(hidden)
-/* superslab.c's lock, here as it guards the structures above. */
-extern struct hak_lock hak_super_lock;
 extern struct hak_window hak_window_first;
 /* For the tests: no window larger than this many bytes, if not 0; to be set before the first allocation. */
 extern size_t hak_window_limit;
 
 /* Finds a place for the first window.  False if there is no memory for it. */
 bool hak_window_start(void);
-extern struct hak_lock hak_window_lock; /* guards the growth of windows */
 /* New superslabs, all units clean and none of them free yet, linked through `next`: consecutive ones, as many as the
- * heap's size makes worthwhile, `want` at most if that is more; for a long run no more than that.  NULL if the kernel
- * gives none.  Without a lock. */
-struct hak_super *hak_window_grow(size_t want, bool long_run);
+ * heap's size makes worthwhile, or up to `want` if that is more; for a long run up to `want` only.  NULL if the kernel
+ * gives none. */
+struct hak_super *hak_window_grow(size_t want, bool long_run) HAK_EXCLUDES(hak_window_lock);
 /* Whether superslabs ask for huge pages by now. */
 bool hak_window_wants_huge(void);
 /* Gives up a superslab of which no unit is free or in use, address space and all; it is the caller's to remember.

@@ -130,6 +130,7 @@ static void verify_super(const struct hak_super *super, struct sums *sums)
     sums->free += (size_t)__builtin_popcount(super->free) * HAK_UNIT;
 }
 
+HAK_REQUIRES(hak_window_lock)
 static void verify_window(const struct hak_window *window, struct sums *sums)
 {
     for (size_t i = 0; i < window->next_super; i++) {
@@ -150,8 +151,10 @@ void hak_verify(void)
     hak_lock(&hak_super_lock);
     const struct hak_super_counts *counts = hak_super_counts_at();
     struct sums sums = {0};
+    hak_lock(&hak_window_lock);
     for (const struct hak_window *window = &hak_window_first; window; window = hak_load_acquire(&window->next))
         verify_window(window, &sums);
+    hak_unlock(&hak_window_lock);
     HAK_REQUIRE(sums.mapped == counts->mapped && sums.free == counts->free);
     hak_super_verify();
     hak_unlock(&hak_super_lock);

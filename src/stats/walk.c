@@ -270,9 +270,9 @@ static size_t walk_large_at(struct hak_window *window, char *unit)
 /* How many superslabs the window has had so far. */
 static size_t walk_supers_of(struct hak_window *window)
 {
-    hak_lock(&hak_super_lock);
+    hak_lock(&hak_window_lock);
     size_t supers = window->next_super;
-    hak_unlock(&hak_super_lock);
+    hak_unlock(&hak_window_lock);
     return supers;
 }
 
