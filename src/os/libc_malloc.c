@@ -49,7 +49,7 @@ void hak_libc_free(void *block)
 
 /* libc's function of this name, whoever else defines one in the program.  A reference to dlopen would have the linker
  * warn of every static program. */
-static void *look_up(const char *name, _Atomic(void *) *known)
+static void *libc_look_up(const char *name, _Atomic(void *) *known)
 {
     void *found = hak_load(known);
     if (found)
@@ -64,28 +64,28 @@ static void *look_up(const char *name, _Atomic(void *) *known)
 size_t hak_libc_usable_size(void *block)
 {
     static _Atomic(void *) known;
-    size_t (*function)(void *) = (size_t(*)(void *))look_up("malloc_usable_size", &known);
+    size_t (*function)(void *) = (size_t(*)(void *))libc_look_up("malloc_usable_size", &known);
     return function ? function(block) : 0;
 }
 
 struct mallinfo2 hak_libc_mallinfo2(void)
 {
     static _Atomic(void *) known;
-    struct mallinfo2 (*function)(void) = (struct mallinfo2(*)(void))look_up("mallinfo2", &known);
+    struct mallinfo2 (*function)(void) = (struct mallinfo2(*)(void))libc_look_up("mallinfo2", &known);
     return function ? function() : (struct mallinfo2){0};
 }
 
 int hak_libc_malloc_info(int options, FILE *stream)
 {
     static _Atomic(void *) known;
-    int (*function)(int, FILE *) = (int (*)(int, FILE *))look_up("malloc_info", &known);
+    int (*function)(int, FILE *) = (int (*)(int, FILE *))libc_look_up("malloc_info", &known);
     return function ? function(options, stream) : -1;
 }
 
 void hak_libc_malloc_stats(void)
 {
     static _Atomic(void *) known;
-    void (*function)(void) = (void (*)(void))look_up("malloc_stats", &known);
+    void (*function)(void) = (void (*)(void))libc_look_up("malloc_stats", &known);
     if (function)
         function();
 }
@@ -93,13 +93,13 @@ void hak_libc_malloc_stats(void)
 int hak_libc_malloc_trim(size_t pad)
 {
     static _Atomic(void *) known;
-    int (*function)(size_t) = (int (*)(size_t))look_up("malloc_trim", &known);
+    int (*function)(size_t) = (int (*)(size_t))libc_look_up("malloc_trim", &known);
     return function ? function(pad) : 0;
 }
 
 int hak_libc_mallopt(int parameter, int value)
 {
     static _Atomic(void *) known;
-    int (*function)(int, int) = (int (*)(int, int))look_up("mallopt", &known);
+    int (*function)(int, int) = (int (*)(int, int))libc_look_up("mallopt", &known);
     return function ? function(parameter, value) : 0;
 }

@@ -57,7 +57,7 @@ _Atomic uint64_t hak_os_touch_takes;
 _Atomic size_t hak_os_huge_page_is;
 _Atomic uint64_t hak_os_time_is;
 
-static enum hak_os_kind kind_of(long number)
+static enum hak_os_kind os_kind_of(long number)
 {
     switch (number) {
     case SYS_mmap:
@@ -77,7 +77,7 @@ static enum hak_os_kind kind_of(long number)
     }
 }
 
-static void count_mapped(size_t size)
+static void os_count_mapped(size_t size)
 {
     size_t mapped = hak_fetch_add(&hak_os_counts.mapped, size) + size, peak = hak_load(&hak_os_counts.mapped_peak);
     while (peak < mapped && !atomic_compare_exchange_weak_explicit(&hak_os_counts.mapped_peak, &peak, mapped,
@@ -86,10 +86,10 @@ static void count_mapped(size_t size)
 }
 
 /* The result, or the negated error number; errno stays as it was. */
-static long call(long number, long a, long b, long c, long d, long e, long f)
+static long os_call(long number, long a, long b, long c, long d, long e, long f)
 {
     int saved = errno;
-    hak_fetch_add(&hak_os_counts.calls[kind_of(number)], 1);
+    hak_fetch_add(&hak_os_counts.calls[os_kind_of(number)], 1);
     long result = syscall(number, a, b, c, d, e, f);
     if (result == -1) {
         result = -errno;
@@ -98,13 +98,13 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
     return result;
 }
 
-static bool failed(long result)
+static bool os_failed(long result)
 {
     return result < 0 && result > -4096;
 }
 
 /* Whether the tests want this call to fail. */
-static bool made_to_fail(void)
+static bool os_made_to_fail(void)
 {
     hak_fetch_add(&hak_os_calls, 1);
     if (HAK_LIKELY(hak_load(&hak_os_fail_after) < 0))
@@ -115,31 +115,31 @@ static bool made_to_fail(void)
     return true;
 }
 
-static long map(void *at, size_t size, int protection, int flags)
+static long os_map(void *at, size_t size, int protection, int flags)
 {
-    if (made_to_fail())
+    if (os_made_to_fail())
         return -ENOMEM;
-    return call(SYS_mmap, (long)at, (long)size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return os_call(SYS_mmap, (long)at, (long)size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 }
 
 void *hak_os_map(size_t size)
 {
     size = hak_round_up(size, hak_os_page);
-    long at = map(NULL, size, PROT_READ | PROT_WRITE, 0);
-    if (failed(at))
+    long at = os_map(NULL, size, PROT_READ | PROT_WRITE, 0);
+    if (os_failed(at))
         return NULL;
-    count_mapped(size);
+    os_count_mapped(size);
     return (void *)at;
 }
 
 enum hak_os_claim hak_os_map_at(void *at, size_t size)
 {
-    long got = map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    long got = os_map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
     if (got == (long)at) {
-        count_mapped(size);
+        os_count_mapped(size);
         return HAK_OS_CLAIMED;
     }
-    if (failed(got)) /* EAGAIN: no more may be locked */
+    if (os_failed(got)) /* EAGAIN: no more may be locked */
         return got == -EEXIST ? HAK_OS_OCCUPIED : HAK_OS_NO_MEMORY;
     hak_os_release((void *)got, size); /* kernels before 4.17 take the address for a hint */
     return HAK_OS_OCCUPIED;
@@ -147,8 +147,8 @@ enum hak_os_claim hak_os_map_at(void *at, size_t size)
 
 void *hak_os_reserve(size_t size)
 {
-    long at = map(NULL, size, PROT_NONE, MAP_NORESERVE);
-    return failed(at) ? NULL : (void *)at;
+    long at = os_map(NULL, size, PROT_NONE, MAP_NORESERVE);
+    return os_failed(at) ? NULL : (void *)at;
 }
 
 /* ---- places ---- */
@@ -168,21 +168,21 @@ static uint64_t place_bits;        /* differ from run to run */
 static _Atomic uintptr_t own_next; /* 0: wherever the kernel likes */
 
 /* For kernels without the system call: nothing of what the C library makes its secrets of can be told from the bits. */
-static uint64_t bits_of_addresses(void)
+static uint64_t os_address_bits(void)
 {
     uint64_t bits = (uintptr_t)&bits >> 4 ^ (uintptr_t)hak_os_start >> 12 << 32 ^ hak_os_milliseconds() << 20;
     bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9; /* Steele, Lea, Flood: SplitMix */
     return (bits ^ bits >> 27) * 0x94d049bb133111eb >> 8;
 }
 
-static void places_start(void)
+static void os_places_start(void)
 {
-    long persona = call(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0);
+    long persona = os_call(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0);
     place_bits = 0;
     /* Debuggers and setarch -R want each run to be as the last one. */
-    if ((failed(persona) || !(persona & ADDR_NO_RANDOMIZE)) &&
-        call(SYS_getrandom, (long)&place_bits, sizeof place_bits, GRND_NONBLOCK, 0, 0, 0) != sizeof place_bits)
-        place_bits = bits_of_addresses();
+    if ((os_failed(persona) || !(persona & ADDR_NO_RANDOMIZE)) &&
+        os_call(SYS_getrandom, (long)&place_bits, sizeof place_bits, GRND_NONBLOCK, 0, 0, 0) != sizeof place_bits)
+        place_bits = os_address_bits();
     if (!SANITIZED)
         hak_store(&own_next, OWN_PLACES + (place_bits >> (64 - PLACE_BITS + 1) << 21));
 }
@@ -192,7 +192,7 @@ void hak_os_start(void)
     hak_os_page = getauxval(AT_PAGESZ);
     if (hak_os_page == 0)
         hak_os_page = 4096;
-    places_start();
+    os_places_start();
 }
 
 uintptr_t hak_os_window_hint(unsigned attempt)
@@ -203,50 +203,50 @@ uintptr_t hak_os_window_hint(unsigned attempt)
     return WINDOW_PLACES + (place_bits + attempt * places / 4) % places * ((uintptr_t)2 << 20);
 }
 
-static void *map_own(size_t size, int protection, int flags)
+static void *os_map_own(size_t size, int protection, int flags)
 {
     long at;
     size = hak_round_up(size, hak_os_page);
     for (unsigned tries = 0; hak_load(&own_next) && tries < OWN_TRIES; tries++) {
         uintptr_t place = hak_fetch_add(&own_next, size);
-        at = map((void *)place, size, protection, flags | MAP_FIXED_NOREPLACE);
+        at = os_map((void *)place, size, protection, flags | MAP_FIXED_NOREPLACE);
         if (at == (long)place)
             return (void *)at;
-        if (!failed(at)) /* kernels before 4.17 take the address for a hint */
+        if (!os_failed(at)) /* kernels before 4.17 take the address for a hint */
             hak_os_release((void *)at, size);
         else if (at != -EEXIST)
             break;
     }
-    at = map(NULL, size, protection, flags);
-    return failed(at) ? NULL : (void *)at;
+    at = os_map(NULL, size, protection, flags);
+    return os_failed(at) ? NULL : (void *)at;
 }
 
 void *hak_os_map_own(size_t size)
 {
-    void *at = map_own(size, PROT_READ | PROT_WRITE, 0);
+    void *at = os_map_own(size, PROT_READ | PROT_WRITE, 0);
     if (at)
-        count_mapped(hak_round_up(size, hak_os_page));
+        os_count_mapped(hak_round_up(size, hak_os_page));
     return at;
 }
 
 void *hak_os_map_readable(size_t size)
 {
-    return map_own(size, PROT_READ, MAP_NORESERVE);
+    return os_map_own(size, PROT_READ, MAP_NORESERVE);
 }
 
 bool hak_os_commit(void *at, size_t size)
 {
-    if (made_to_fail())
+    if (os_made_to_fail())
         return false;
-    if (failed(call(SYS_mprotect, (long)at, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0)))
+    if (os_failed(os_call(SYS_mprotect, (long)at, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0)))
         return false;
-    count_mapped(size);
+    os_count_mapped(size);
     return true;
 }
 
 void hak_os_release(void *at, size_t size)
 {
-    call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0);
+    os_call(SYS_munmap, (long)at, (long)hak_round_up(size, hak_os_page), 0, 0, 0, 0);
 }
 
 bool hak_os_unmap(void *at, size_t size)
@@ -254,7 +254,7 @@ bool hak_os_unmap(void *at, size_t size)
     if (HAK_UNLIKELY(hak_load(&hak_os_fail_unmap)))
         return false;
     size = hak_round_up(size, hak_os_page);
-    if (failed(call(SYS_munmap, (long)at, (long)size, 0, 0, 0, 0)))
+    if (os_failed(os_call(SYS_munmap, (long)at, (long)size, 0, 0, 0, 0)))
         return false;
     hak_fetch_sub(&hak_os_counts.mapped, size);
     return true;
@@ -262,13 +262,13 @@ bool hak_os_unmap(void *at, size_t size)
 
 void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move)
 {
-    if (made_to_fail())
+    if (os_made_to_fail())
         return NULL;
-    long got = call(SYS_mremap, (long)at, (long)old_size, (long)new_size, may_move ? MREMAP_MAYMOVE : 0, 0, 0);
-    if (failed(got))
+    long got = os_call(SYS_mremap, (long)at, (long)old_size, (long)new_size, may_move ? MREMAP_MAYMOVE : 0, 0, 0);
+    if (os_failed(got))
         return NULL;
     if (new_size > old_size)
-        count_mapped(new_size - old_size);
+        os_count_mapped(new_size - old_size);
     else
         hak_fetch_sub(&hak_os_counts.mapped, old_size - new_size);
     return (void *)got;
@@ -276,13 +276,13 @@ void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move)
 
 bool hak_os_purge(void *at, size_t size)
 {
-    return !failed(call(SYS_madvise, (long)at, (long)size, MADV_DONTNEED, 0, 0, 0));
+    return !os_failed(os_call(SYS_madvise, (long)at, (long)size, MADV_DONTNEED, 0, 0, 0));
 }
 
 void hak_os_want_huge(void *at, size_t size, bool wanted)
 {
     int advice = wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
-    if (!failed(call(SYS_madvise, (long)at, (long)size, advice, 0, 0, 0)) && wanted)
+    if (!os_failed(os_call(SYS_madvise, (long)at, (long)size, advice, 0, 0, 0)) && wanted)
         hak_fetch_add(&hak_os_counts.want_huge, size);
 }
 
@@ -292,7 +292,8 @@ size_t hak_os_address_limit(void)
     size_t least = SIZE_MAX;
     for (unsigned i = 0; i < sizeof resources / sizeof *resources; i++) {
         struct rlimit limit;
-        if (!failed(call(SYS_prlimit64, 0, resources[i], 0, (long)&limit, 0, 0)) && limit.rlim_cur != RLIM_INFINITY)
+        bool known = !os_failed(os_call(SYS_prlimit64, 0, resources[i], 0, (long)&limit, 0, 0));
+        if (known && limit.rlim_cur != RLIM_INFINITY)
             least = HAK_MIN(least, limit.rlim_cur);
     }
     return least;
@@ -304,7 +305,7 @@ size_t hak_os_window_size(void)
     struct sysinfo info;
     if (SANITIZED)
         return (size_t)16 << 30;
-    if (!failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0))) {
+    if (!os_failed(os_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0))) {
         size_t memory = (size_t)(info.totalram + info.totalswap) * info.mem_unit;
         while (size < 4 * memory && size < (size_t)16 << 40)
             size *= 2;
@@ -321,7 +322,7 @@ bool hak_os_could_map(size_t size)
     struct sysinfo info;
     if (size > hak_os_address_limit())
         return false;
-    return failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)) ||
+    return os_failed(os_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)) ||
            size <= (size_t)(info.totalram + info.totalswap) * info.mem_unit;
 }
 
@@ -337,34 +338,34 @@ bool hak_os_privileged(void)
 #define QUOTA_MS 100u /* a quota of processor time may change while the program runs */
 
 /* The file's beginning, ended by a NUL; false if it cannot be read. */
-static bool read_file(const char *path, char *text, size_t size)
+static bool os_read_file(const char *path, char *text, size_t size)
 {
-    long fd = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), length = 0;
-    if (failed(fd))
+    long fd = os_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), length = 0;
+    if (os_failed(fd))
         return false;
     for (long got = 1; got > 0 && (size_t)length < size - 1; length += got) {
-        got = call(SYS_read, fd, (long)text + length, (long)(size - 1) - length, 0, 0, 0);
-        if (failed(got))
+        got = os_call(SYS_read, fd, (long)text + length, (long)(size - 1) - length, 0, 0, 0);
+        if (os_failed(got))
             got = 0;
     }
-    call(SYS_close, fd, 0, 0, 0, 0, 0);
+    os_call(SYS_close, fd, 0, 0, 0, 0, 0);
     text[length] = '\0';
     return length > 0;
 }
 
 /* The number that begins here, SIZE_MAX if there is none or it is too large; moves behind it. */
-static size_t number_at(const char **text)
+static size_t os_number_at(const char **text)
 {
     uint64_t number;
     return hak_text_read_decimal(text, *text + strlen(*text), &number) ? number : SIZE_MAX;
 }
 
 /* A file that holds a number, or "max". */
-static size_t number_in(const char *path)
+static size_t os_number_in(const char *path)
 {
     char text[32];
     const char *at = text;
-    return read_file(path, text, sizeof text) ? number_at(&at) : SIZE_MAX;
+    return os_read_file(path, text, sizeof text) ? os_number_at(&at) : SIZE_MAX;
 }
 
 size_t hak_os_huge_page(void)
@@ -373,7 +374,7 @@ size_t hak_os_huge_page(void)
     size_t size = HAK_UNLIKELY(hak_load(&hak_os_huge_page_is)) ? hak_load(&hak_os_huge_page_is) : hak_load(&known);
     if (HAK_LIKELY(size))
         return size;
-    size = number_in("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+    size = os_number_in("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
     if (size == SIZE_MAX || size == 0)
         size = HAK_SUPER;
     hak_store(&known, size);
@@ -386,7 +387,7 @@ bool hak_os_huge_pages_are_usual(void)
     static _Atomic int known;
     if (HAK_UNLIKELY(hak_load(&known) == UNKNOWN)) {
         char text[64];
-        bool usual = read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) && text[0] == '[';
+        bool usual = os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) && text[0] == '[';
         hak_store(&known, usual ? USUAL : RARE);
     }
     return hak_load(&known) == USUAL;
@@ -394,15 +395,15 @@ bool hak_os_huge_pages_are_usual(void)
 
 /* "200000 100000": of each so many microseconds so many of a processor's time, as processors rounded up; or
  * "max 100000". */
-static size_t processors_in(const char *path)
+static size_t group_processors_in(const char *path)
 {
     char text[64];
     const char *at = text;
-    if (!read_file(path, text, sizeof text))
+    if (!os_read_file(path, text, sizeof text))
         return SIZE_MAX;
-    size_t quota = number_at(&at);
+    size_t quota = os_number_at(&at);
     at += *at == ' ';
-    size_t period = number_at(&at);
+    size_t period = os_number_at(&at);
     return period && period < SIZE_MAX - quota ? (quota + period - 1) / period : SIZE_MAX;
 }
 
@@ -435,7 +436,7 @@ static size_t groups_limit(size_t (*limit_of)(const char *names, size_t names_le
 {
     char text[CGROUP_FILE];
     size_t least = SIZE_MAX;
-    if (!read_file("/proc/self/cgroup", text, sizeof text))
+    if (!os_read_file("/proc/self/cgroup", text, sizeof text))
         return least;
     for (char *line = text, *end; *line; line = *end ? end + 1 : end) {
         end = strchrnul(line, '\n');
@@ -448,47 +449,47 @@ static size_t groups_limit(size_t (*limit_of)(const char *names, size_t names_le
     return least;
 }
 
-static size_t memory_of(const char *names, size_t names_length, const char *group, size_t length)
+static size_t group_memory(const char *names, size_t names_length, const char *group, size_t length)
 {
     if (names_length == 0)
-        return group_limit(number_in, "/sys/fs/cgroup", group, length, "/memory.max");
+        return group_limit(os_number_in, "/sys/fs/cgroup", group, length, "/memory.max");
     if (memmem(names, names_length, "memory", 6))
-        return group_limit(number_in, "/sys/fs/cgroup/memory", group, length, "/memory.limit_in_bytes");
+        return group_limit(os_number_in, "/sys/fs/cgroup/memory", group, length, "/memory.limit_in_bytes");
     return SIZE_MAX;
 }
 
-static size_t processors_of(const char *names, size_t names_length, const char *group, size_t length)
+static size_t group_processors(const char *names, size_t names_length, const char *group, size_t length)
 {
     (void)names;
-    return names_length == 0 ? group_limit(processors_in, "/sys/fs/cgroup", group, length, "/cpu.max") : SIZE_MAX;
+    return names_length == 0 ? group_limit(group_processors_in, "/sys/fs/cgroup", group, length, "/cpu.max") : SIZE_MAX;
 }
 
 size_t hak_os_memory_limit(void)
 {
     struct sysinfo info;
     size_t memory = SIZE_MAX;
-    if (!failed(call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)))
+    if (!os_failed(os_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)))
         memory = (size_t)info.totalram * info.mem_unit;
-    return HAK_MIN(memory, groups_limit(memory_of));
+    return HAK_MIN(memory, groups_limit(group_memory));
 }
 
 /* 8192 processors: those that the thread may run on.  Returns the bytes that the kernel wrote. */
 #define CPU_WORDS 128
-static long affinity(uint32_t thread, uint64_t mask[CPU_WORDS])
+static long os_affinity(uint32_t thread, uint64_t mask[CPU_WORDS])
 {
-    long size = call(SYS_sched_getaffinity, thread, CPU_WORDS * sizeof *mask, (long)mask, 0, 0, 0);
-    return failed(size) ? 0 : size;
+    long size = os_call(SYS_sched_getaffinity, thread, CPU_WORDS * sizeof *mask, (long)mask, 0, 0, 0);
+    return os_failed(size) ? 0 : size;
 }
 
 /* The processors that the thread, or the process's first one, may run on, or could when this was called
  * before.  Threads of a pool are often bound to one processor each, and programs started by a process that is. */
-static unsigned cpus_allowed(void)
+static unsigned os_cpus_allowed(void)
 {
     static _Atomic uint64_t seen[CPU_WORDS];
     uint64_t mask[CPU_WORDS] = {0}, of_first[CPU_WORDS] = {0};
     unsigned cpus = 0;
-    affinity(0, mask);
-    affinity(hak_os_pid(), of_first);
+    os_affinity(0, mask);
+    os_affinity(hak_os_pid(), of_first);
     for (unsigned i = 0; i < CPU_WORDS; i++) {
         mask[i] |= of_first[i];
         if (mask[i] & ~hak_load(&seen[i]))
@@ -499,19 +500,19 @@ static unsigned cpus_allowed(void)
 }
 
 /* The files are read again now and then. */
-static size_t cpus_paid_for(void)
+static size_t os_cpus_paid_for(void)
 {
     static _Atomic uint64_t next;
     static _Atomic size_t quota = SIZE_MAX;
     uint64_t now = hak_os_milliseconds(), due = hak_load(&next);
     if (now >= due && atomic_compare_exchange_strong(&next, &due, now + QUOTA_MS))
-        hak_store(&quota, HAK_MAX(groups_limit(processors_of), 1));
+        hak_store(&quota, HAK_MAX(groups_limit(group_processors), 1));
     return hak_load(&quota);
 }
 
 unsigned hak_os_cpus(void)
 {
-    return (unsigned)HAK_MIN(cpus_allowed(), cpus_paid_for());
+    return (unsigned)HAK_MIN(os_cpus_allowed(), os_cpus_paid_for());
 }
 
 const char *hak_os_program(void)
@@ -530,57 +531,57 @@ static struct {
 
 void hak_os_note_thread(void)
 {
-    at_start.mask_size = affinity(0, at_start.mask);
-    at_start.policy = call(SYS_sched_getscheduler, 0, 0, 0, 0, 0, 0);
-    at_start.priority = call(SYS_getpriority, PRIO_PROCESS, 0, 0, 0, 0, 0);
-    at_start.io_priority = call(SYS_ioprio_get, PRIORITY_OF_THREAD, 0, 0, 0, 0, 0);
-    at_start.timer_slack = call(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0, 0);
+    at_start.mask_size = os_affinity(0, at_start.mask);
+    at_start.policy = os_call(SYS_sched_getscheduler, 0, 0, 0, 0, 0, 0);
+    at_start.priority = os_call(SYS_getpriority, PRIO_PROCESS, 0, 0, 0, 0, 0);
+    at_start.io_priority = os_call(SYS_ioprio_get, PRIORITY_OF_THREAD, 0, 0, 0, 0, 0);
+    at_start.timer_slack = os_call(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0, 0);
 }
 
 void hak_os_thread_as_at_start(void)
 {
     const struct sched_param none = {0};
     long policy = at_start.policy == SCHED_BATCH || at_start.policy == SCHED_IDLE ? at_start.policy : SCHED_OTHER;
-    call(SYS_sched_setscheduler, 0, policy, (long)&none, 0, 0, 0);
-    if (!failed(at_start.priority)) /* the system call returns 20 less it */
-        call(SYS_setpriority, PRIO_PROCESS, 0, 20 - at_start.priority, 0, 0, 0);
-    if (!failed(at_start.io_priority))
-        call(SYS_ioprio_set, PRIORITY_OF_THREAD, 0, at_start.io_priority, 0, 0, 0);
+    os_call(SYS_sched_setscheduler, 0, policy, (long)&none, 0, 0, 0);
+    if (!os_failed(at_start.priority)) /* the system call returns 20 less it */
+        os_call(SYS_setpriority, PRIO_PROCESS, 0, 20 - at_start.priority, 0, 0, 0);
+    if (!os_failed(at_start.io_priority))
+        os_call(SYS_ioprio_set, PRIORITY_OF_THREAD, 0, at_start.io_priority, 0, 0, 0);
     if (at_start.mask_size)
-        call(SYS_sched_setaffinity, 0, at_start.mask_size, (long)at_start.mask, 0, 0, 0);
-    if (!failed(at_start.timer_slack))
-        call(SYS_prctl, PR_SET_TIMERSLACK, at_start.timer_slack, 0, 0, 0, 0);
+        os_call(SYS_sched_setaffinity, 0, at_start.mask_size, (long)at_start.mask, 0, 0, 0);
+    if (!os_failed(at_start.timer_slack))
+        os_call(SYS_prctl, PR_SET_TIMERSLACK, at_start.timer_slack, 0, 0, 0, 0);
 }
 
 uint32_t hak_os_pid(void)
 {
-    return (uint32_t)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    return (uint32_t)os_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
 uint32_t hak_os_tid(void)
 {
-    return (uint32_t)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    return (uint32_t)os_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
 bool hak_os_tid_is_gone(uint32_t process, uint32_t thread)
 {
-    return call(SYS_tgkill, process, thread, 0, 0, 0, 0) == -ESRCH;
+    return os_call(SYS_tgkill, process, thread, 0, 0, 0, 0) == -ESRCH;
 }
 
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value)
 {
-    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+    os_call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
 }
 
 void hak_os_wait_for(_Atomic uint32_t *word, uint32_t value, unsigned milliseconds)
 {
     struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
-    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, milliseconds ? (long)&time : 0, 0, 0);
+    os_call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, milliseconds ? (long)&time : 0, 0, 0);
 }
 
 void hak_os_wake(_Atomic uint32_t *word, int count)
 {
-    call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
+    os_call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
 }
 
 void hak_os_pause(void)
@@ -592,31 +593,31 @@ void hak_os_pause(void)
 #endif
 }
 
-static uint64_t nanoseconds(clockid_t clock)
+static uint64_t os_nanoseconds(clockid_t clock)
 {
     struct timespec time = {0};
-    call(SYS_clock_gettime, clock, (long)&time, 0, 0, 0, 0);
+    os_call(SYS_clock_gettime, clock, (long)&time, 0, 0, 0, 0);
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 /* By this thread's clock: others may have had the processor meanwhile. */
 uint64_t hak_os_touch(char *at)
 {
-    uint64_t before = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t before = os_nanoseconds(CLOCK_THREAD_CPUTIME_ID);
     *(volatile char *)at = 0;
-    uint64_t took = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - before, told = hak_load(&hak_os_touch_takes);
+    uint64_t took = os_nanoseconds(CLOCK_THREAD_CPUTIME_ID) - before, told = hak_load(&hak_os_touch_takes);
     return HAK_UNLIKELY(told) ? told : took;
 }
 
 uint64_t hak_os_milliseconds(void)
 {
     uint64_t told = hak_load(&hak_os_time_is);
-    return HAK_UNLIKELY(told) ? told : nanoseconds(CLOCK_MONOTONIC) / 1000000;
+    return HAK_UNLIKELY(told) ? told : os_nanoseconds(CLOCK_MONOTONIC) / 1000000;
 }
 
 void hak_os_name_thread(const char *name)
 {
-    call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0, 0);
+    os_call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0, 0);
 }
 
 /* ---- what is libc's code ---- */
@@ -638,7 +639,7 @@ struct search {
 
 /* Any object is libc's that holds one of these, but for the program: the address of a function that a program linked to
  * a fixed place has taken is one in the program, of a jump to the function. */
-static bool holds(const struct range *range, const uintptr_t *code, unsigned count)
+static bool range_holds(const struct range *range, const uintptr_t *code, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
         if (code[i] >= range->start && code[i] < range->end)
@@ -647,12 +648,12 @@ static bool holds(const struct range *range, const uintptr_t *code, unsigned cou
 }
 
 /* The object's range is kept if it holds code that is known to be libc's.  A program's name is empty. */
-static int look_at_object(struct dl_phdr_info *info, size_t size, void *argument)
+static int os_look_at_object(struct dl_phdr_info *info, size_t size, void *argument)
 {
     /* Within a library of its own this code calls itself for whoever calls it. */
     const uintptr_t libcs[] = {(uintptr_t)abort, (uintptr_t)pthread_create, (uintptr_t)sigfillset,
                                (uintptr_t)getauxval},
-                    loaders[] = {getauxval(AT_BASE), (uintptr_t)&_r_debug}, own[] = {(uintptr_t)look_at_object};
+                    loaders[] = {getauxval(AT_BASE), (uintptr_t)&_r_debug}, own[] = {(uintptr_t)os_look_at_object};
     struct range range = {UINTPTR_MAX, 0};
     struct search *search = argument;
     (void)size;
@@ -664,15 +665,15 @@ static int look_at_object(struct dl_phdr_info *info, size_t size, void *argument
             range.start = HAK_MIN(range.start, start);
             range.end = HAK_MAX(range.end, start + info->dlpi_phdr[i].p_memsz);
         }
-    bool libc = holds(&range, libcs, 4), loader = holds(&range, loaders, 2);
+    bool libc = range_holds(&range, libcs, 4), loader = range_holds(&range, loaders, 2);
     search->libc |= libc;
     search->loader |= loader;
-    if (search->found < 4 && (libc || loader || holds(&range, own, 1)))
+    if (search->found < 4 && (libc || loader || range_holds(&range, own, 1)))
         libc_ranges[search->found++] = range;
     return 0;
 }
 
-static bool in_ranges(uintptr_t code)
+static bool os_in_libc_ranges(uintptr_t code)
 {
     for (unsigned i = 0; i < sizeof libc_ranges / sizeof *libc_ranges; i++)
         if (code - libc_ranges[i].start < libc_ranges[i].end - libc_ranges[i].start)
@@ -684,7 +685,7 @@ static bool in_ranges(uintptr_t code)
 void hak_os_find_libc(void)
 {
     struct search search = {0};
-    dl_iterate_phdr(look_at_object, &search);
+    dl_iterate_phdr(os_look_at_object, &search);
     hak_store_release(&libc_known, search.libc && search.loader ? HAK_OS_KNOWN : HAK_OS_NEVER);
 }
 
@@ -695,23 +696,23 @@ enum hak_os_knows hak_os_libc_known(void)
 
 bool hak_os_in_libc(const void *code)
 {
-    return hak_os_libc_known() != HAK_OS_KNOWN || in_ranges((uintptr_t)code);
+    return hak_os_libc_known() != HAK_OS_KNOWN || os_in_libc_ranges((uintptr_t)code);
 }
 
 void hak_os_write_stderr(const char *text, size_t length)
 {
-    call(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
+    os_call(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
 }
 
 /* The second number of /proc/self/statm, in pages. */
 size_t hak_os_resident(void)
 {
     char text[128];
-    if (!read_file("/proc/self/statm", text, sizeof text))
+    if (!os_read_file("/proc/self/statm", text, sizeof text))
         return 0;
     const char *at = strchrnul(text, ' ');
     at += *at == ' ';
-    size_t pages = number_at(&at);
+    size_t pages = os_number_at(&at);
     return pages == SIZE_MAX ? 0 : pages * hak_os_page;
 }
 
@@ -724,5 +725,5 @@ bool hak_os_may_handle(int number)
 void hak_os_nap(void)
 {
     struct timespec millisecond = {.tv_nsec = 1000000};
-    call(SYS_nanosleep, (long)&millisecond, 0, 0, 0, 0, 0);
+    os_call(SYS_nanosleep, (long)&millisecond, 0, 0, 0, 0, 0);
 }

@@ -20,7 +20,7 @@
 #define NAME_MOST 32u
 
 /* As the user knows it, on one line. */
-static void put_program(struct hak_text *text)
+static void misuse_put_program(struct hak_text *text)
 {
     const char *name = hak_os_program();
     char c[2] = {0};
@@ -31,18 +31,18 @@ static void put_program(struct hak_text *text)
 }
 
 /* Of one byte less than there is, for the newline. */
-static struct hak_text line_begin(char *line)
+static struct hak_text misuse_line_begin(char *line)
 {
     struct hak_text text = {line, line + LINE - 1};
     hak_text_string(&text, "hakmem: ");
-    put_program(&text);
+    misuse_put_program(&text);
     hak_text_string(&text, "[");
     hak_text_decimal(&text, hak_os_pid());
     hak_text_string(&text, "]: ");
     return text;
 }
 
-static void line_write(struct hak_text *text, char *line)
+static void misuse_line_write(struct hak_text *text, char *line)
 {
     *text->at++ = '\n';
     hak_os_write_stderr(line, (size_t)(text->at - line));
@@ -67,7 +67,7 @@ struct misuse {
 #define NOTED_MOST 2u
 static __thread struct misuse noted[NOTED_MOST] __attribute__((tls_model("initial-exec")));
 
-static void note(struct misuse misuse)
+static void misuse_note(struct misuse misuse)
 {
     unsigned count = hak_tls.misuses;
     if (count < NOTED_MOST)
@@ -77,17 +77,17 @@ static void note(struct misuse misuse)
 
 void hak_misuse_double_free(const char *call, const void *p, size_t block_size)
 {
-    note((struct misuse){.kind = DOUBLE_FREE, .call = call, .p = p, .block_size = block_size});
+    misuse_note((struct misuse){.kind = DOUBLE_FREE, .call = call, .p = p, .block_size = block_size});
 }
 
 void hak_misuse_within(const char *call, const void *p, const void *block, size_t block_size)
 {
-    note((struct misuse){.kind = WITHIN, .call = call, .p = p, .block = block, .block_size = block_size});
+    misuse_note((struct misuse){.kind = WITHIN, .call = call, .p = p, .block = block, .block_size = block_size});
 }
 
 void hak_misuse_dead(const char *call, const void *p)
 {
-    note((struct misuse){.kind = DEAD, .call = call, .p = p});
+    misuse_note((struct misuse){.kind = DEAD, .call = call, .p = p});
 }
 
 /* The state of a unit outlives its last use: a span that began there was a block.  Of a slab's blocks some may never
@@ -100,29 +100,29 @@ void hak_misuse_foreign(const char *call, const void *p)
     else if (unit)
         hak_misuse_dead(call, p);
     else
-        note((struct misuse){.kind = FOREIGN, .call = call, .p = p});
+        misuse_note((struct misuse){.kind = FOREIGN, .call = call, .p = p});
 }
 
 void hak_misuse_size(const char *call, const void *p, size_t size, size_t block_size)
 {
-    note((struct misuse){.kind = WRONG_SIZE, .call = call, .p = p, .size = size, .block_size = block_size});
+    misuse_note((struct misuse){.kind = WRONG_SIZE, .call = call, .p = p, .size = size, .block_size = block_size});
 }
 
 /* ---- reports ---- */
 
-static void put_bytes(struct hak_text *text, const char *before, size_t size)
+static void misuse_put_bytes(struct hak_text *text, const char *before, size_t size)
 {
     hak_text_string(text, before);
     hak_text_decimal(text, size);
     hak_text_string(text, " bytes");
 }
 
-static void put_double_free(struct hak_text *text, const struct misuse *misuse)
+static void misuse_put_double_free(struct hak_text *text, const struct misuse *misuse)
 {
     hak_text_string(text, "double free of ");
     hak_text_hex(text, (uintptr_t)misuse->p);
     if (misuse->block_size) {
-        put_bytes(text, " (block of ", misuse->block_size);
+        misuse_put_bytes(text, " (block of ", misuse->block_size);
         hak_text_string(text, ")");
     }
     if (strcmp(misuse->call, "free") != 0) {
@@ -131,10 +131,10 @@ static void put_double_free(struct hak_text *text, const struct misuse *misuse)
     }
 }
 
-static void put_misuse(struct hak_text *text, const struct misuse *misuse)
+static void misuse_put(struct hak_text *text, const struct misuse *misuse)
 {
     if (misuse->kind == DOUBLE_FREE) {
-        put_double_free(text, misuse);
+        misuse_put_double_free(text, misuse);
         return;
     }
     hak_text_string(text, misuse->call);
@@ -142,7 +142,7 @@ static void put_misuse(struct hak_text *text, const struct misuse *misuse)
     hak_text_hex(text, (uintptr_t)misuse->p);
     switch (misuse->kind) {
     case WITHIN:
-        put_bytes(text, ", which is not the start of a block (inside a block of ", misuse->block_size);
+        misuse_put_bytes(text, ", which is not the start of a block (inside a block of ", misuse->block_size);
         hak_text_string(text, " at ");
         hak_text_hex(text, (uintptr_t)misuse->block);
         hak_text_string(text, ")");
@@ -156,37 +156,37 @@ static void put_misuse(struct hak_text *text, const struct misuse *misuse)
     default:
         hak_text_string(text, " with size ");
         hak_text_decimal(text, misuse->size);
-        put_bytes(text, ", but the block has ", misuse->block_size);
+        misuse_put_bytes(text, ", but the block has ", misuse->block_size);
         break;
     }
 }
 
 /* What shows who made the call: a program that goes on has to be made to stop first. */
-static void put_hint(struct hak_text *text, bool aborts)
+static void misuse_put_hint(struct hak_text *text, bool aborts)
 {
     hak_text_string(text, "; backtrace: ");
     hak_text_string(text, aborts ? "" : "HAKMEM_TUNE=on_misuse=abort ");
     hak_text_string(text, "gdb -ex run -ex bt --args ");
-    put_program(text);
+    misuse_put_program(text);
     hak_text_string(text, " ...");
 }
 
-static void report(const struct misuse *misuse, bool aborts)
+static void misuse_report(const struct misuse *misuse, bool aborts)
 {
     char line[LINE];
-    struct hak_text text = line_begin(line);
-    put_misuse(&text, misuse);
-    put_hint(&text, aborts);
-    line_write(&text, line);
+    struct hak_text text = misuse_line_begin(line);
+    misuse_put(&text, misuse);
+    misuse_put_hint(&text, aborts);
+    misuse_line_write(&text, line);
 }
 
-static void report_others(unsigned count)
+static void misuse_report_others(unsigned count)
 {
     char line[LINE];
-    struct hak_text text = line_begin(line);
+    struct hak_text text = misuse_line_begin(line);
     hak_text_decimal(&text, count);
     hak_text_string(&text, " more such blocks were found at once");
-    line_write(&text, line);
+    misuse_line_write(&text, line);
 }
 
 void hak_misuse_report_noted(void)
@@ -198,25 +198,25 @@ void hak_misuse_report_noted(void)
     memcpy(all, noted, sizeof all);
     hak_tls.misuses = 0; /* a handler of SIGABRT may do wrong, too */
     for (unsigned i = 0; i < HAK_MIN(count, NOTED_MOST); i++) {
-        report(&all[i], aborts);
+        misuse_report(&all[i], aborts);
         if (aborts)
             abort();
     }
     if (count > NOTED_MOST)
-        report_others(count - NOTED_MOST);
+        misuse_report_others(count - NOTED_MOST);
 }
 
 __attribute__((noreturn)) void hak_fatal(const char *condition, const char *file, int line_number)
 {
     char line[LINE];
-    struct hak_text text = line_begin(line);
+    struct hak_text text = misuse_line_begin(line);
     hak_text_string(&text, "internal error: ");
     hak_text_string(&text, condition);
     hak_text_string(&text, " does not hold at ");
     hak_text_string(&text, file);
     hak_text_string(&text, ":");
     hak_text_decimal(&text, (uint64_t)line_number);
-    line_write(&text, line);
+    misuse_line_write(&text, line);
     hak_tls.fork = HAK_FORK_DIES;
     abort();
 }

@@ -14,7 +14,7 @@
 #define MIXED_STEPS 32u  /* neighbours by which it extends one */
 #define MIXED_FROM HAK_SLAB_UNITS_MAX /* shorter runs are for slabs: clean units cost less than a search across kinds */
 
-static unsigned bin_of(size_t units)
+static unsigned run_bin(size_t units)
 {
     if (units < EXACT_BINS)
         return (unsigned)units;
@@ -23,7 +23,7 @@ static unsigned bin_of(size_t units)
 }
 
 /* The first bin from `bin` on that is not empty, or HAK_RUN_BINS. */
-static unsigned bin_from(const struct hak_runs *runs, enum hak_run_kind kind, unsigned bin)
+static unsigned runs_bin_from(const struct hak_runs *runs, enum hak_run_kind kind, unsigned bin)
 {
     for (unsigned word = bin / 64; word < HAK_RUN_BINS / 64; word++) {
         uint64_t bits = runs->present[kind][word];
@@ -36,7 +36,7 @@ static unsigned bin_from(const struct hak_runs *runs, enum hak_run_kind kind, un
 }
 
 /* The last bin up to `bin` that is not empty, or HAK_RUN_BINS. */
-static unsigned bin_down(const struct hak_runs *runs, enum hak_run_kind kind, unsigned bin)
+static unsigned runs_bin_down(const struct hak_runs *runs, enum hak_run_kind kind, unsigned bin)
 {
     for (unsigned word = bin / 64 + 1; word-- > 0;) {
         uint64_t bits = runs->present[kind][word];
@@ -48,29 +48,29 @@ static unsigned bin_down(const struct hak_runs *runs, enum hak_run_kind kind, un
     return HAK_RUN_BINS;
 }
 
-static unsigned unit_in_super(const struct hak_slab *unit)
+static unsigned run_unit_in_super(const struct hak_slab *unit)
 {
     return (unsigned)(unit - unit->super->slabs);
 }
 
-static bool unit_is_free(const struct hak_slab *unit)
+static bool run_unit_is_free(const struct hak_slab *unit)
 {
-    return unit && unit->super && unit->super->free >> unit_in_super(unit) & 1;
+    return unit && unit->super && unit->super->free >> run_unit_in_super(unit) & 1;
 }
 
-static enum hak_run_kind unit_kind(const struct hak_slab *unit)
+static enum hak_run_kind run_unit_kind(const struct hak_slab *unit)
 {
-    return unit->super->dirty >> unit_in_super(unit) & 1 ? HAK_RUN_DIRTY : HAK_RUN_CLEAN;
+    return unit->super->dirty >> run_unit_in_super(unit) & 1 ? HAK_RUN_DIRTY : HAK_RUN_CLEAN;
 }
 
 /* ---- lists ---- */
 
-static struct hak_slab **age_list(struct hak_runs *runs, uint32_t oldest)
+static struct hak_slab **run_age_list(struct hak_runs *runs, uint32_t oldest)
 {
     return runs->epoch - oldest < HAK_AGE_DUE ? &runs->by_age[oldest % HAK_AGE_DUE] : &runs->due;
 }
 
-static void age_remove(struct hak_runs *runs, struct hak_slab *first)
+static void run_age_remove(struct hak_runs *runs, struct hak_slab *first)
 {
     struct hak_run *run = &first->run;
     if (run->older_next)
@@ -78,12 +78,12 @@ static void age_remove(struct hak_runs *runs, struct hak_slab *first)
     if (run->older_prev)
         run->older_prev->run.older_next = run->older_next;
     else
-        *age_list(runs, run->oldest) = run->older_next;
+        *run_age_list(runs, run->oldest) = run->older_next;
 }
 
-static void age_insert(struct hak_runs *runs, struct hak_slab *first)
+static void run_age_insert(struct hak_runs *runs, struct hak_slab *first)
 {
-    struct hak_slab **list = age_list(runs, first->run.oldest);
+    struct hak_slab **list = run_age_list(runs, first->run.oldest);
     first->run.older_prev = NULL;
     first->run.older_next = *list;
     if (*list)
@@ -94,7 +94,7 @@ static void age_insert(struct hak_runs *runs, struct hak_slab *first)
 static void run_remove(struct hak_runs *runs, struct hak_slab *first, enum hak_run_kind kind)
 {
     struct hak_run *run = &first->run;
-    unsigned bin = bin_of(run->length);
+    unsigned bin = run_bin(run->length);
     if (run->next)
         run->next->run.prev = run->prev;
     if (run->prev)
@@ -102,7 +102,7 @@ static void run_remove(struct hak_runs *runs, struct hak_slab *first, enum hak_r
     else if (!(runs->bins[kind][bin] = run->next))
         runs->present[kind][bin / 64] &= ~((uint64_t)1 << bin % 64);
     if (kind == HAK_RUN_DIRTY)
-        age_remove(runs, first);
+        run_age_remove(runs, first);
 }
 
 /* The units have the kind already; they are not joined with anything. */
@@ -110,7 +110,7 @@ static void run_insert(struct hak_runs *runs, struct hak_place place, size_t uni
                        uint32_t oldest)
 {
     struct hak_slab *first = hak_unit_at(place.window, place.unit);
-    struct hak_slab **head = &runs->bins[kind][bin_of(units)];
+    struct hak_slab **head = &runs->bins[kind][run_bin(units)];
     hak_unit_at(place.window, place.unit + units - 1)->run.length = (uint32_t)units;
     first->run.length = (uint32_t)units;
     first->run.oldest = oldest;
@@ -119,14 +119,14 @@ static void run_insert(struct hak_runs *runs, struct hak_place place, size_t uni
     if (*head)
         (*head)->run.prev = first;
     *head = first;
-    runs->present[kind][bin_of(units) / 64] |= (uint64_t)1 << bin_of(units) % 64;
+    runs->present[kind][run_bin(units) / 64] |= (uint64_t)1 << run_bin(units) % 64;
     if (kind == HAK_RUN_DIRTY)
-        age_insert(runs, first);
+        run_age_insert(runs, first);
 }
 
 /* ---- free and take ---- */
 
-static void mark_free(const struct hak_runs *runs, struct hak_place place, size_t units, enum hak_run_kind kind,
+static void runs_mark_free(const struct hak_runs *runs, struct hak_place place, size_t units, enum hak_run_kind kind,
                       bool used)
 {
     size_t end = place.unit + units;
@@ -142,7 +142,7 @@ static void mark_free(const struct hak_runs *runs, struct hak_place place, size_
 }
 
 /* The age in epochs; epochs wrap. */
-static uint32_t older(const struct hak_runs *runs, uint32_t a, uint32_t b)
+static uint32_t runs_older(const struct hak_runs *runs, uint32_t a, uint32_t b)
 {
     return runs->epoch - a > runs->epoch - b ? a : b;
 }
@@ -150,20 +150,20 @@ static uint32_t older(const struct hak_runs *runs, uint32_t a, uint32_t b)
 void hak_runs_add(struct hak_runs *runs, struct hak_place place, size_t units, enum hak_run_kind kind, bool used)
 {
     uint32_t oldest = runs->epoch;
-    mark_free(runs, place, units, kind, used);
+    runs_mark_free(runs, place, units, kind, used);
     struct hak_slab *before = place.unit ? hak_unit_at(place.window, place.unit - 1) : NULL;
-    if (unit_is_free(before) && unit_kind(before) == kind) {
+    if (run_unit_is_free(before) && run_unit_kind(before) == kind) {
         size_t length = before->run.length;
         struct hak_slab *first = hak_unit_at(place.window, place.unit - length);
-        oldest = older(runs, oldest, first->run.oldest);
+        oldest = runs_older(runs, oldest, first->run.oldest);
         run_remove(runs, first, kind);
         place.unit -= length;
         units += length;
     }
     struct hak_slab *after = hak_unit_at(place.window, place.unit + units);
-    if (unit_is_free(after) && unit_kind(after) == kind) {
+    if (run_unit_is_free(after) && run_unit_kind(after) == kind) {
         size_t length = after->run.length;
-        oldest = older(runs, oldest, after->run.oldest);
+        oldest = runs_older(runs, oldest, after->run.oldest);
         run_remove(runs, after, kind);
         units += length;
     }
@@ -182,7 +182,7 @@ void hak_runs_put_back(struct hak_runs *runs, struct hak_place place, size_t uni
         uint32_t mask = hak_units_mask(&at.unit, end);
         super->free |= mask;
         for (; mask; mask &= mask - 1)
-            oldest = older(runs, oldest, super->epoch[__builtin_ctz(mask)]);
+            oldest = runs_older(runs, oldest, super->epoch[__builtin_ctz(mask)]);
     }
     run_insert(runs, place, units, HAK_RUN_DIRTY, oldest);
 }
@@ -191,7 +191,7 @@ void hak_runs_take(struct hak_runs *runs, struct hak_slab *run, struct hak_place
 {
     size_t begin = place.unit, end = place.unit + units, at = hak_unit_index(run);
     while (at < end) {
-        enum hak_run_kind kind = unit_kind(run);
+        enum hak_run_kind kind = run_unit_kind(run);
         size_t stop = at + run->run.length;
         uint32_t oldest = run->run.oldest;
         run_remove(runs, run, kind);
@@ -214,7 +214,7 @@ void hak_runs_take(struct hak_runs *runs, struct hak_slab *run, struct hak_place
 /* ---- search ---- */
 
 /* The first index from `unit` on whose address is a multiple of `align` units. */
-static size_t align_up(const struct hak_window *window, size_t unit, size_t align)
+static size_t run_align_up(const struct hak_window *window, size_t unit, size_t align)
 {
     size_t base = window->base >> HAK_UNIT_SHIFT;
     return hak_round_up(base + unit, align) - base;
@@ -222,23 +222,23 @@ static size_t align_up(const struct hak_window *window, size_t unit, size_t alig
 
 /* The first index from `unit` on where the units may begin.  A slab lies in one chunk, so that the states of its units
  * lie in a row. */
-static size_t fit_from(const struct hak_window *window, size_t unit, size_t units, size_t align)
+static size_t run_fit_from(const struct hak_window *window, size_t unit, size_t units, size_t align)
 {
     if (align == 1 && units <= HAK_SLAB_UNITS_MAX)
         return unit % HAK_CHUNK_UNITS + units <= HAK_CHUNK_UNITS ? unit : hak_round_up(unit, HAK_CHUNK_UNITS);
-    return align_up(window, unit, align);
+    return run_align_up(window, unit, align);
 }
 
 /* Whether the run holds the units at the alignment; *skip is where in the run. */
 static bool run_fits(const struct hak_slab *run, size_t units, size_t align, size_t *skip)
 {
     size_t at = hak_unit_index(run);
-    *skip = fit_from(run->super->window, at, units, align) - at;
+    *skip = run_fit_from(run->super->window, at, units, align) - at;
     return *skip + units <= run->run.length;
 }
 
 /* The shortest of a few runs of the bin that fit. */
-static struct hak_slab *bin_best(const struct hak_runs *runs, enum hak_run_kind kind, unsigned bin, size_t units,
+static struct hak_slab *runs_bin_best(const struct hak_runs *runs, enum hak_run_kind kind, unsigned bin, size_t units,
                                  size_t align, unsigned looks)
 {
     struct hak_slab *best = NULL;
@@ -252,13 +252,13 @@ static struct hak_slab *bin_best(const struct hak_runs *runs, enum hak_run_kind 
     return best;
 }
 
-static struct hak_slab *find_kind(const struct hak_runs *runs, enum hak_run_kind kind, size_t units, size_t align)
+static struct hak_slab *runs_find_kind(const struct hak_runs *runs, enum hak_run_kind kind, size_t units, size_t align)
 {
-    unsigned certain = bin_of(units + align - 1) + 1, left = align > 1 ? ALIGNED_LOOKS : BIN_LOOKS;
-    for (unsigned bin = bin_from(runs, kind, bin_of(units)); bin < HAK_RUN_BINS;
-         bin = bin_from(runs, kind, HAK_MAX(bin + 1, left ? 0 : certain))) {
+    unsigned certain = run_bin(units + align - 1) + 1, left = align > 1 ? ALIGNED_LOOKS : BIN_LOOKS;
+    for (unsigned bin = runs_bin_from(runs, kind, run_bin(units)); bin < HAK_RUN_BINS;
+         bin = runs_bin_from(runs, kind, HAK_MAX(bin + 1, left ? 0 : certain))) {
         unsigned looks = bin >= certain ? 1 : HAK_MIN(left, BIN_LOOKS);
-        struct hak_slab *run = bin_best(runs, kind, bin, units, align, looks);
+        struct hak_slab *run = runs_bin_best(runs, kind, bin, units, align, looks);
         if (run)
             return run;
         left -= HAK_MIN(left, looks);
@@ -269,29 +269,30 @@ static struct hak_slab *find_kind(const struct hak_runs *runs, enum hak_run_kind
 size_t hak_runs_free_at(struct hak_place place, size_t most)
 {
     size_t found = 0;
-    for (struct hak_slab *unit; found < most && unit_is_free(unit = hak_unit_at(place.window, place.unit + found));)
+    for (struct hak_slab *unit; found < most && run_unit_is_free(unit = hak_unit_at(place.window, place.unit + found));)
         found += unit->run.length;
     return found;
 }
 
 /* Around a run that is too short: the free runs of either kind on both sides. */
-static bool extend(struct hak_slab *run, size_t units, size_t align, struct hak_place *place, struct hak_slab **first)
+static bool run_extend(struct hak_slab *run, size_t units, size_t align, struct hak_place *place,
+                       struct hak_slab **first)
 {
     struct hak_window *window = run->super->window;
     size_t begin = hak_unit_index(run), end = begin + run->run.length;
     unsigned steps = MIXED_STEPS;
-    for (struct hak_slab *unit; steps && unit_is_free(unit = hak_unit_at(window, end)); steps--)
+    for (struct hak_slab *unit; steps && run_unit_is_free(unit = hak_unit_at(window, end)); steps--)
         end += unit->run.length;
     *first = run;
     for (;;) {
-        size_t at = fit_from(window, begin, units, align);
+        size_t at = run_fit_from(window, begin, units, align);
         if (at + units <= end) {
             /* As far up as the run that was there first, which is the warmer or the longer one. */
             *place = (struct hak_place){window, at};
             break;
         }
         struct hak_slab *before = begin ? hak_unit_at(window, begin - 1) : NULL;
-        if (!steps-- || !unit_is_free(before))
+        if (!steps-- || !run_unit_is_free(before))
             return false;
         begin -= before->run.length;
         *first = hak_unit_at(window, begin);
@@ -301,16 +302,16 @@ static bool extend(struct hak_slab *run, size_t units, size_t align, struct hak_
     return true;
 }
 
-static bool find_mixed(const struct hak_runs *runs, enum hak_run_kind kind, size_t units, size_t align,
+static bool runs_find_mixed(const struct hak_runs *runs, enum hak_run_kind kind, size_t units, size_t align,
                        struct hak_place *place, struct hak_slab **run)
 {
     unsigned looks = MIXED_LOOKS;
-    for (unsigned bin = bin_down(runs, kind, HAK_RUN_BINS - 1); bin < HAK_RUN_BINS && bin > 0;
-         bin = bin_down(runs, kind, bin - 1))
+    for (unsigned bin = runs_bin_down(runs, kind, HAK_RUN_BINS - 1); bin < HAK_RUN_BINS && bin > 0;
+         bin = runs_bin_down(runs, kind, bin - 1))
         for (struct hak_slab *at = runs->bins[kind][bin]; at; at = at->run.next) {
             if (!looks--)
                 return false;
-            if (extend(at, units, align, place, run))
+            if (run_extend(at, units, align, place, run))
                 return true;
         }
     return false;
@@ -320,7 +321,7 @@ bool hak_runs_find_clean(const struct hak_runs *runs, size_t units, size_t align
                          struct hak_slab **run)
 {
     size_t skip;
-    *run = find_kind(runs, HAK_RUN_CLEAN, units, align);
+    *run = runs_find_kind(runs, HAK_RUN_CLEAN, units, align);
     if (!*run)
         return false;
     run_fits(*run, units, align, &skip);
@@ -332,16 +333,16 @@ bool hak_runs_find(const struct hak_runs *runs, size_t units, size_t align, stru
                    struct hak_slab **run)
 {
     size_t skip;
-    *run = find_kind(runs, HAK_RUN_DIRTY, units, align);
+    *run = runs_find_kind(runs, HAK_RUN_DIRTY, units, align);
     if (*run) {
         run_fits(*run, units, align, &skip);
         *place = (struct hak_place){(*run)->super->window, hak_unit_index(*run) + skip};
         return true;
     }
-    if (units > MIXED_FROM && find_mixed(runs, HAK_RUN_DIRTY, units, align, place, run))
+    if (units > MIXED_FROM && runs_find_mixed(runs, HAK_RUN_DIRTY, units, align, place, run))
         return true;
     return hak_runs_find_clean(runs, units, align, place, run) ||
-           (units > 1 && find_mixed(runs, HAK_RUN_CLEAN, units, align, place, run));
+           (units > 1 && runs_find_mixed(runs, HAK_RUN_CLEAN, units, align, place, run));
 }
 
 /* ---- ages ---- */
@@ -374,17 +375,17 @@ struct hak_slab *hak_runs_oldest(const struct hak_runs *runs, unsigned age)
 
 /* ---- verification ---- */
 
-static void verify_run(const struct hak_slab *first, enum hak_run_kind kind)
+static void run_verify(const struct hak_slab *first, enum hak_run_kind kind)
 {
     size_t unit = hak_unit_index(first), end = unit + first->run.length;
     struct hak_window *window = first->super->window;
     HAK_REQUIRE(hak_unit_at(window, end - 1)->run.length == first->run.length);
     struct hak_slab *before = unit ? hak_unit_at(window, unit - 1) : NULL, *after = hak_unit_at(window, end);
-    HAK_REQUIRE(!unit_is_free(before) || unit_kind(before) != kind);
-    HAK_REQUIRE(!unit_is_free(after) || unit_kind(after) != kind);
+    HAK_REQUIRE(!run_unit_is_free(before) || run_unit_kind(before) != kind);
+    HAK_REQUIRE(!run_unit_is_free(after) || run_unit_kind(after) != kind);
     for (; unit < end; unit++) {
         struct hak_slab *slab = hak_unit_at(window, unit);
-        HAK_REQUIRE(unit_is_free(slab) && unit_kind(slab) == kind);
+        HAK_REQUIRE(run_unit_is_free(slab) && run_unit_kind(slab) == kind);
         HAK_REQUIRE(hak_load(&window->map[unit]) == HAK_ENTRY_NONE);
     }
 }
@@ -396,8 +397,8 @@ void hak_runs_verify(const struct hak_runs *runs, size_t *free, size_t *dirty)
         for (unsigned bin = 0; bin < HAK_RUN_BINS; bin++) {
             HAK_REQUIRE((runs->present[kind][bin / 64] >> bin % 64 & 1) == (runs->bins[kind][bin] != NULL));
             for (const struct hak_slab *run = runs->bins[kind][bin]; run; run = run->run.next) {
-                HAK_REQUIRE(bin_of(run->run.length) == bin);
-                verify_run(run, (enum hak_run_kind)kind);
+                HAK_REQUIRE(run_bin(run->run.length) == bin);
+                run_verify(run, (enum hak_run_kind)kind);
                 units[kind] += run->run.length;
             }
         }

@@ -20,13 +20,14 @@ static struct hak_stock *stock_of(unsigned heap)
     return &hak_stocks[heap % HAK_STOCKS];
 }
 
+/* Adds to the stock's figures; the lock makes this thread the only writer. */
 HAK_INLINE void stock_count(struct hak_stock *stock, unsigned units, int change)
 {
     hak_store(&stock->spans, hak_load(&stock->spans) + (uint32_t)change);
     hak_store(&stock->units, hak_load(&stock->units) + (uint32_t)change * units);
 }
 
-/* The run at the bottom, which has waited for the longest. */
+/* Takes the run of the length that has waited for the longest, which the caller has to free without the lock. */
 static struct hak_slab *stock_drop(struct hak_stock *stock, unsigned units)
 {
     struct hak_slab **runs = stock->runs[units], *oldest = runs[0];

@@ -12,21 +12,22 @@
 #include "os/lock.h"
 #include "pages/window.h"
 
-#define HAK_STOCKS 64u           /* heaps beyond share them */
-#define HAK_STOCK_UNITS_MAX 16u  /* longest run */
+#define HAK_STOCKS 64u           /* more heaps than this share them */
+#define HAK_STOCK_UNITS_MAX 16u  /* units of the longest run */
 #define HAK_STOCK_DEPTH 4u       /* runs of one length */
 
 /*
  * runs[n][0 .. count[n] - 1] are runs of n units, the one freed last on top; each is HAK_LARGE_STOCKED.
  *   spans = the sum of all counts, units = the sum of n * count[n]
- *   seen[n] = how many of them, from the bottom, were there at the last pass
- * Guarded by `lock` (HAK_RANK_STOCK); spans and units are read without it as figures.
+ *   seen[n] <= count[n]: runs, from the bottom, that were in the stock at the last pass
+ * All under `lock` (HAK_RANK_STOCK); spans and units are read without it as well.
  */
 struct hak_stock {
     struct hak_lock lock;
     _Atomic uint32_t spans, units;
-    uint8_t count[HAK_STOCK_UNITS_MAX + 1], seen[HAK_STOCK_UNITS_MAX + 1];
-    struct hak_slab *runs[HAK_STOCK_UNITS_MAX + 1][HAK_STOCK_DEPTH];
+    uint8_t count[HAK_STOCK_UNITS_MAX + 1] HAK_GUARDED(lock);
+    uint8_t seen[HAK_STOCK_UNITS_MAX + 1] HAK_GUARDED(lock);
+    struct hak_slab *runs[HAK_STOCK_UNITS_MAX + 1][HAK_STOCK_DEPTH] HAK_GUARDED(lock);
 } HAK_ALIGNED(HAK_LINE);
 
 struct hak_stock_counts {
@@ -37,10 +38,10 @@ struct hak_stock_counts {
 extern struct hak_stock hak_stocks[HAK_STOCKS];
 /* A run of the length at an address that is a multiple of `align` bytes, live again; NULL if there is none. */
 struct hak_slab *hak_stock_take(unsigned heap, size_t units, size_t align);
-/* Keeps a run whose block was freed, in place of the oldest of its length if there are enough.  Returns the run that
- * the caller has to free: none, that one, or the given one. */
+/* Stocks a run whose block was freed.  Returns the run that the caller has to free: NULL, the oldest of the length,
+ * which had to make way, or the given one, which the stock has no room for. */
 struct hak_slab *hak_stock_put(unsigned heap, struct hak_slab *run);
-/* Frees what was there at the last call already, or all of it; returns the bytes. */
+/* Frees the runs that were in the stock at the last call already, or all of them; returns the bytes. */
 size_t hak_stock_decay(struct hak_stock *stock, bool all);
 /* What all stocks hold; `stocks` may be a copy. */
 struct hak_stock_counts hak_stock_count(const struct hak_stock *stocks);
