@@ -2,8 +2,8 @@
 /*
  * atomics.h - short names for the C11 atomic operations in use.
  *
- * Relaxed is for values that are only ever written by one thread, or under a lock, and that others may read at any
- * moment as a figure; acquire and release publish what was written before.
+ * hak_load and hak_store are relaxed: for figures and hints, from which no reader derives that other memory is ready.
+ * Acquire and release publish what was written before.  src/ORDERING lists what is read without a lock.
  */
 #ifndef HAK_ATOMICS_H
 #define HAK_ATOMICS_H
@@ -22,7 +22,7 @@
         atomic_store_explicit((p), (v), memory_order_release);      \
         HAK_DELAY();                                                \
     })
-/* What was there before.  A thread that is alone is spared the atomic operation. */
+/* Relaxed; the value before the change.  In a process with one thread no operation need be atomic. */
 #define hak_fetch_add(p, v) hak_change(p, v, +, atomic_fetch_add_explicit)
 #define hak_fetch_sub(p, v) hak_change(p, v, -, atomic_fetch_sub_explicit)
 #define hak_change(p, v, sign, change)                                                                          \

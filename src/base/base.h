@@ -24,8 +24,8 @@
 #include <stdint.h>
 #if __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
-/* The C library knows that there is no other thread: then no operation need be atomic, as it decides for its own
- * malloc.  False until it is initialised. */
+/* True while the C library knows that the process has one thread: then no operation need be atomic.  False until the C
+ * library is initialised. */
 #define HAK_SINGLE_THREADED (__libc_single_threaded != 0)
 #else
 #define HAK_SINGLE_THREADED 0
@@ -55,8 +55,8 @@ enum hak_unit { HAK_UNIT_SHIFT = 16 }; /* gdb knows the constants of an enum, an
 #define HAK_SUPER_UNITS 32u
 #define HAK_SLAB_UNITS_MAX 8u /* no slab is longer */
 
-/* What two threads write often, each its own (heaps, caches), must not share this many bytes: two lines, as processors
- * fetch lines in pairs.  What is written once a slab, by whatever thread (the locks below a heap's), lies together. */
+/* Bytes that must not hold what two threads write often, each its own (heaps, caches): two cache lines, as processors
+ * fetch lines in pairs. */
 #define HAK_LINE 128
 
 #define HAK_MIN(a, b) ((a) < (b) ? (a) : (b))

@@ -20,7 +20,7 @@
 struct hak_class {
     uint32_t size;    /* of a block, in bytes */
     uint32_t inverse; /* ceil(2^32 / size): turns an offset into a block index by one multiplication */
-    uint32_t last;    /* for hak_is_block_start(): what the last block that begins in the first unit comes to */
+    uint32_t last;    /* hak_is_block_start()'s product for the last block that begins in the first unit */
     uint16_t capacity;   /* blocks in a slab */
     uint16_t mag_offset; /* where the class's magazine begins among a thread's slots */
     uint16_t mag_max;    /* the most blocks that it may hold */
@@ -29,10 +29,10 @@ struct hak_class {
 };
 
 /*
- * Whether an address in the first unit of a slab, or in any if the class is not uneven, begins a block: by a class's
- * inverse and last.  An offset times ceil(2^32 / size) is, modulo 2^32, a small number for multiples of the size, the
- * number of the block times what the rounding up made of size * inverse; and greater than that of any block for all
- * else (D. Lemire, O. Kaser and N. Kurz, "Faster Remainder by Direct Computation", 2019).
+ * Whether an address begins a block, by the class's inverse and last: for addresses in the first unit of a slab, or in
+ * any unit if the class is not uneven.  For a multiple of the size, offset * inverse is a small number modulo 2^32: the
+ * block's index times (size * inverse - 2^32).  For any other offset the product is greater than that of any block
+ * (D. Lemire, O. Kaser and N. Kurz, "Faster Remainder by Direct Computation", 2019).
  */
 HAK_INLINE bool hak_is_block_start(const void *p, uint32_t inverse, uint32_t last)
 {
@@ -43,7 +43,7 @@ extern const struct hak_class hak_classes[HAK_CLASS_COUNT] __attribute__((visibi
 extern const uint16_t hak_mag_by_size[HAK_SMALL_MAX / 16 + 1] __attribute__((visibility("hidden")));
 extern const uint8_t hak_class_by_size[HAK_SMALL_MAX / 16 + 1] __attribute__((visibility("hidden")));
 
-/* For 1 < size <= HAK_MEDIUM_MAX; the only way for sizes that the table does not hold. */
+/* The class of a size that the table may not hold; 1 < size <= HAK_MEDIUM_MAX. */
 HAK_INLINE unsigned hak_class_compute(size_t size)
 {
     size_t last = size - 1;

@@ -2,10 +2,10 @@
 /*
  * tls.h - each thread's variables: the way to its cache, and its state.
  *
- * The thread's variables are zero when a thread starts, and on glibc the main thread's are set to their initial values
- * once more after relocation, when ifunc resolvers may already have allocated.  So zero must be a valid state that
- * needs no set-up: it is the distance from hak_tcache_none, an empty cache for which every operation takes the slow
- * path.  That also spares the hot paths a test for a null pointer.
+ * A thread's variables are zero when it starts.  On glibc the main thread's are set to zero once more after relocation,
+ * when ifunc resolvers may already have allocated.  So zero must be a valid state that needs no set-up: `delta` counts
+ * from hak_tcache_none, an empty cache for which every operation takes the slow path.  That also spares the hot paths a
+ * test for a null pointer.
  */
 #ifndef HAK_TLS_H
 #define HAK_TLS_H
@@ -29,9 +29,9 @@ struct hak_tls {
     intptr_t delta; /* from hak_tcache_none to this thread's cache */
     uint8_t state;  /* enum hak_thread_state */
     uint8_t fork;   /* enum hak_fork_state */
-    uint8_t frees;  /* how many blocks it has freed before it had a cache */
-    uint8_t misuses; /* how many were found and not reported yet (misuse.h) */
-    uint8_t ticks;  /* how many of its calls have passed while calls watch (purge.h), modulo 256 */
+    uint8_t frees;   /* blocks that the thread has freed before it had a cache */
+    uint8_t misuses; /* misuses that were noted and not reported yet (misuse.h) */
+    uint8_t ticks;   /* calls of the thread while calls watch what is free (purge.h), modulo 256 */
     /* Debug builds: the locks held, by rank. */
     uint8_t ranks_held[16];
     uint32_t ranks;

@@ -11,7 +11,7 @@
 #include "base/base.h"
 #include "os/lock.h"
 
-/* Guarded by hak_huge_lock; read without it as a figure. */
+/* Guarded by hak_huge_lock; read without it as figures (R9 in src/ORDERING). */
 struct hak_huge_counts {
     size_t blocks; /* huge blocks, the one that was freed last included if it is cached */
     size_t bytes;  /* and the bytes mapped for them */

@@ -20,7 +20,7 @@ static struct hak_stock *stock_of(unsigned heap)
     return &hak_stocks[heap % HAK_STOCKS];
 }
 
-/* Adds to the stock's figures; the lock makes this thread the only writer. */
+/* Adds to the stock's figures, of which the holder of the lock is the only writer (R8 in src/ORDERING). */
 HAK_INLINE void stock_count(struct hak_stock *stock, unsigned units, int change)
 {
     hak_store(&stock->spans, hak_load(&stock->spans) + (uint32_t)change);

@@ -20,7 +20,8 @@
  * runs[n][0 .. count[n] - 1] are runs of n units, the one freed last on top; each is HAK_LARGE_STOCKED.
  *   spans = the sum of all counts, units = the sum of n * count[n]
  *   seen[n] <= count[n]: runs, from the bottom, that were in the stock at the last pass
- * All under `lock` (HAK_RANK_STOCK); spans and units are read without it as well.
+ * All under `lock` (HAK_RANK_STOCK); spans and units are read without it as
+ * well (R8 in src/ORDERING).
  */
 struct hak_stock {
     struct hak_lock lock;

@@ -3,8 +3,8 @@
  * superslab.h - the page heap: runs of units of any length for slabs and large blocks, shared by all heaps and classes.
  *
  * Runs cross the borders of superslabs.  A freed run joins its neighbours (runs.h), and its memory goes back to the
- * kernel when nobody has needed it for HAK_PURGE_PASSES passes.  No system call that maps, unmaps or purges is made under
- * hak_super_lock, which window.h declares.
+ * kernel when nobody has needed it for HAK_PURGE_PASSES passes.  No system call that maps, unmaps or purges is made
+ * under hak_super_lock, which window.h declares.
  *
  * Units on their way back to the kernel are neither free nor in use.  The holder of hak_purge_lock (purge.h) sees none
  * such: whoever gives memory back holds it, which a debug build checks by the lock's rank.
@@ -15,7 +15,7 @@
 #include "os/lock.h"
 #include "pages/runs.h"
 
-/* Guarded by hak_super_lock; read without it as a figure. */
+/* Guarded by hak_super_lock; read without it as figures (R9 in src/ORDERING). */
 struct hak_super_counts {
     size_t mapped;     /* bytes of superslabs held from the kernel */
     size_t large_spans, large_bytes; /* large blocks, stocked ones included, and their bytes */

@@ -2,16 +2,15 @@
 /*
  * window.h - from an address to what the allocator knows about it.  window.c holds the cold side.
  *
- * A window is a range of addresses with a page map.  It costs no address space: superslabs are mapped at its
- * addresses one after the other as they are needed, each asking the kernel not to displace what may be there already.
- * Only where the kernel does not honour such requests is the range reserved (without access or commit charge).  The
- * first window is several times the machine's memory; should it ever fill, others are added, found by a search.
+ * A window is a range of addresses with a page map.  It costs no address space: superslabs are mapped there one after
+ * the other as they are needed, by requests that leave other mappings alone.  Where the kernel has no such requests,
+ * the range is reserved, without access or commit charge.  The first window is several times as large as the machine's
+ * memory.  If it fills, others are added, which hak_window_of() finds by a search.
  *
- * Page map entries change under HAK_RANK_SUPER and, for a slab, its heap's lock.  They are read without a lock: an
- * entry cannot change in kind or class while a block in its unit is live, and its owner only while the owner has no
- * thread (heap.c moves slabs out of such heaps).
+ * Page map entries change under hak_super_lock and, for a slab, under its heap's lock.  They are read without a lock
+ * (R1 in src/ORDERING), and so are windows and chunks (R2).
  *
- * Windows grow under HAK_RANK_WINDOW.  Superslabs change under HAK_RANK_SUPER.
+ * Windows grow under hak_window_lock.  Superslabs change under hak_super_lock.
  */
 #ifndef HAK_WINDOW_H
 #define HAK_WINDOW_H
@@ -27,16 +26,16 @@ extern struct hak_lock hak_super_lock;  /* superslab.c's, which guards units and
 extern struct hak_lock hak_window_lock; /* guards how far windows have grown */
 #pragma GCC visibility pop
 
-/* A maximal run of free units that all hold memory, or all hold none: runs.c keeps it in the state of its first unit.
- * The last unit knows the length, too, so that a neighbour finds the first. */
+/* A maximal run of free units that all hold memory, or all hold none.  runs.c keeps this in the state of the run's
+ * first unit; the last unit has the length as well, so that a run that is freed behind it finds the first. */
 struct hak_run {
     struct hak_slab *next, *prev;             /* on the list of its length's bin */
     struct hak_slab *older_next, *older_prev; /* if it holds memory: on the list of its age */
     uint32_t length;                          /* in units; valid in the first and in the last unit */
-    uint32_t oldest;                          /* no unit of it was freed before this epoch */
+    uint32_t oldest;                          /* epoch in which the first of its units was freed */
 };
 
-/* What a large block's run is doing: hak_slab.state. */
+/* The state of a large block: hak_slab.state (R3). */
 enum hak_large_state {
     HAK_LARGE_NONE,    /* no large block begins here */
     HAK_LARGE_LIVE,    /* the program has it */
@@ -54,8 +53,8 @@ enum hak_large_state {
  * Guarded by the owning heap's lock.
  *
  * `super` and `base` never change.  `run` belongs to free units, `length` to large blocks; both are guarded by
- * HAK_RANK_SUPER, and `length` is constant while the block is live or stocked.  `units` and `back` are constant while
- * the unit is a slab's.  `state` is atomic.
+ * hak_super_lock, and `length` is constant while the block is live or stocked (R3).  `units` and `back` are constant
+ * while the unit is a slab's.  `state` is atomic.
  *
  * The bitmap lies outside of the slab, so that a free block's memory is never touched.
  */
@@ -76,7 +75,7 @@ struct hak_slab {
     uint32_t owner; /* number of the owning heap */
     uint8_t units;
     uint8_t back; /* units from here back to the first of the slab; 0 in the first */
-    uint8_t idle_age; /* for how long it has been left alone: HAK_IDLE_NONE in slab.h */
+    uint8_t idle_age; /* passes since a block was last taken or put back: HAK_IDLE_NONE in slab.h */
     _Atomic uint8_t state; /* enum hak_large_state */
     union {
         uint64_t bits_here[8];
@@ -86,12 +85,12 @@ struct hak_slab {
 
 _Static_assert(sizeof(struct hak_slab) == 128, "a slab's state is two cache lines");
 
-#define HAK_PURGE_PASSES 3u /* what has been left alone for so many passes of purge.h goes back with the next */
+#define HAK_PURGE_PASSES 3u /* memory that was idle for so many passes of purge.h goes back to the kernel in the next */
 
 /*
- * 2 MiB in 32 units.  A unit is free, or part of one slab or large block, or on its way back to the kernel (for a
- * holder of HAK_RANK_PURGE none is).  `dirty` units hold memory; the others read as zero and are free.  Guarded by
- * HAK_RANK_SUPER.
+ * 2 MiB in 32 units.  A unit is free, or part of one slab or large block, or on its way back to the kernel (whoever
+ * takes hak_purge_lock finds none that is).  `dirty` units hold memory; the others read as zero and are free.  Guarded
+ * by hak_super_lock.
  */
 struct hak_super {
     struct hak_super *next, *right; /* of those that were mapped just now, or given up with their addresses */
@@ -101,10 +100,10 @@ struct hak_super {
     uint32_t free;
     uint32_t dirty;
     bool mapped;
-    bool huge;        /* it asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
-    bool thp_deferred; /* it would ask if huge pages were not slow to come (thp.h), and will when all of it is dirty */
-    bool long_run;    /* it was mapped for a long run, of which little may be touched, and never asks (thp.h) */
-    uint32_t epoch[HAK_SUPER_UNITS]; /* when a free unit was freed, or given back if it is clean; 0: never used */
+    bool huge;         /* asks for huge pages: the first touch makes all of it resident, so all is dirty or nothing */
+    bool thp_deferred; /* huge pages are backed off (thp.h): it will ask for them when all of it is dirty */
+    bool long_run;     /* was mapped for a long run, of which little may be touched: never asks (thp.h) */
+    uint32_t epoch[HAK_SUPER_UNITS]; /* in which a dirty unit was freed, a clean one given back; 0: never used */
 } HAK_ALIGNED(64);
 
 /* The state of 64 MiB of a window. */
@@ -128,11 +127,13 @@ struct hak_window {
 };
 
 /*
- * Page map entries: the owner's number above, the class below, times the size of a magazine, so that an entry leads to
- * the magazine without a shift.  No heap has the number 0.  In an uneven class the entries of a slab's units but the
- * first have HAK_ENTRY_INNER as well, which makes them another's in the eyes of the hot paths: those know only how
- * blocks lie in a first unit.  The bits below the class say how many units back the first one is, so that a block that
- * is freed is known without its slab's state, which is seldom near.
+ * Page map entries (src/README has a picture): the owner's number above, the class below.  The class is multiplied by
+ * the size of a magazine, so that an entry leads to the magazine without a shift.  No heap has the number 0.
+ *
+ * In an uneven class, block starts differ from unit to unit.  There each unit but the slab's first also has
+ * HAK_ENTRY_INNER, so that entry ^ key is no magazine's offset and hak_free() takes the slow path, which divides.  The
+ * bits below the class then tell how many units back the first one is, so that a free need not read the slab's state,
+ * which is seldom in a cache.
  */
 enum hak_class_large { HAK_CLASS_LARGE = 0x7e }; /* in place of a class: a large block */
 #define HAK_ENTRY_CLASS(entry) (((entry) & 0xfffu) / HAK_MAG_SIZE)
@@ -159,7 +160,7 @@ extern struct hak_window hak_window_first;
 /* For the tests: no window larger than this many bytes, if not 0; to be set before the first allocation. */
 extern size_t hak_window_limit;
 
-/* Finds a place for the first window.  False if there is no memory for it. */
+/* Finds a place for the first window.  False if memory is out. */
 bool hak_window_start(void);
 /* New superslabs, all units clean and none of them free yet, linked through `next`: consecutive ones, as many as the
  * heap's size makes worthwhile, or up to `want` if that is more; for a long run up to `want` only.  NULL if the kernel
@@ -167,10 +168,10 @@ bool hak_window_start(void);
 struct hak_super *hak_window_grow(size_t want, bool long_run) HAK_EXCLUDES(hak_window_lock);
 /* Whether superslabs ask for huge pages by now. */
 bool hak_window_wants_huge(void);
-/* Gives up a superslab of which no unit is free or in use, address space and all; it is the caller's to remember.
- * False if the kernel would not. */
+/* Gives up a superslab of which no unit is free or in use, with its addresses.  The caller keeps it for
+ * hak_window_remap().  False if the kernel would not. */
 bool hak_window_unmap(struct hak_super *super);
-/* Maps it again, all units clean and none free. */
+/* Maps a superslab that was given up, all units clean and none free. */
 enum hak_os_claim hak_window_remap(struct hak_super *super, bool long_run);
 /* Makes a superslab that was mapped known to its neighbours, before its units are free. */
 void hak_window_added(struct hak_super *super) HAK_REQUIRES(hak_super_lock);
@@ -201,7 +202,7 @@ HAK_INLINE uint32_t hak_entry_of(const void *p)
     return window ? hak_load(hak_entry_at(window, p)) : HAK_ENTRY_NONE;
 }
 
-/* The unit that holds the address, if it is in a superslab that there is or was; NULL otherwise. */
+/* The unit that holds the address, if a superslab is or was mapped there; NULL otherwise. */
 HAK_INLINE struct hak_slab *hak_unit_used(const void *p)
 {
     struct hak_window *window = hak_window_of(p);
@@ -228,7 +229,7 @@ HAK_INLINE size_t hak_unit_index(const struct hak_slab *unit)
     return ((uintptr_t)unit->base - unit->super->window->base) >> HAK_UNIT_SHIFT;
 }
 
-/* The slab or large block that holds the address; only where the page map has an entry. */
+/* The unit in which the slab or large block around the address begins; only where the page map has an entry. */
 HAK_INLINE struct hak_slab *hak_slab_of(const void *p)
 {
     struct hak_window *window = hak_window_of(p);
