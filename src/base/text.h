@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* text.h - text without allocation, for messages and statistics: a buffer that keeps what fits. */
+/* text.h - text without allocation, for messages and statistics: a buffer that drops what does not fit. */
 #ifndef HAK_TEXT_H
 #define HAK_TEXT_H
 
@@ -12,7 +12,7 @@ struct hak_text {
 #pragma GCC visibility push(hidden)
 void hak_text_string(struct hak_text *text, const char *string);
 void hak_text_decimal(struct hak_text *text, uint64_t number);
-/* With 0x in front. */
+/* Appends the number in hexadecimal, with 0x in front. */
 void hak_text_hex(struct hak_text *text, uint64_t number);
 /* Reads the digits from *at on, which ends before `end`, and moves *at behind them.  Stores UINT64_MAX if the number is
  * larger.  False, and nothing is stored, if there is no digit. */

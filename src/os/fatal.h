@@ -2,8 +2,8 @@
 /*
  * fatal.h - checks of the allocator's own structures.
  *
- * HAK_INVARIANT costs nothing unless configured with --enable-debug; HAK_REQUIRE is always there, for cold paths where
- * going on would corrupt the program's memory.
+ * HAK_INVARIANT is checked in debug builds only.  HAK_REQUIRE is checked in every build: for cold paths, where going on
+ * would corrupt the program's memory.
  */
 #ifndef HAK_INVARIANT_H
 #define HAK_INVARIANT_H

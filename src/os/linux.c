@@ -103,7 +103,7 @@ static bool os_failed(long result)
     return result < 0 && result > -4096;
 }
 
-/* Whether the tests want this call to fail. */
+/* Counts a call that obtains memory; true if the tests want it to fail. */
 static bool os_made_to_fail(void)
 {
     hak_fetch_add(&hak_os_calls, 1);
@@ -167,7 +167,7 @@ void *hak_os_reserve(size_t size)
 static uint64_t place_bits;        /* differ from run to run */
 static _Atomic uintptr_t own_next; /* 0: wherever the kernel likes */
 
-/* For kernels without the system call: nothing of what the C library makes its secrets of can be told from the bits. */
+/* Random bits for kernels without getrandom().  Nothing that the C library keeps secret can be told from them. */
 static uint64_t os_address_bits(void)
 {
     uint64_t bits = (uintptr_t)&bits >> 4 ^ (uintptr_t)hak_os_start >> 12 << 32 ^ hak_os_milliseconds() << 20;
@@ -473,7 +473,7 @@ size_t hak_os_memory_limit(void)
     return HAK_MIN(memory, groups_limit(group_memory));
 }
 
-/* 8192 processors: those that the thread may run on.  Returns the bytes that the kernel wrote. */
+/* The processors that the thread may run on, of 8192.  Returns the bytes that the kernel wrote. */
 #define CPU_WORDS 128
 static long os_affinity(uint32_t thread, uint64_t mask[CPU_WORDS])
 {
@@ -499,7 +499,7 @@ static unsigned os_cpus_allowed(void)
     return HAK_MAX(cpus, 1);
 }
 
-/* The files are read again now and then. */
+/* The processors that the control groups' quotas pay for; the files are read again every QUOTA_MS. */
 static size_t os_cpus_paid_for(void)
 {
     static _Atomic uint64_t next;
@@ -600,7 +600,7 @@ static uint64_t os_nanoseconds(clockid_t clock)
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* By this thread's clock: others may have had the processor meanwhile. */
+/* Timed by this thread's clock, as other threads may have the processor meanwhile. */
 uint64_t hak_os_touch(char *at)
 {
     uint64_t before = os_nanoseconds(CLOCK_THREAD_CPUTIME_ID);
@@ -626,7 +626,7 @@ struct range {
     uintptr_t start, end;
 };
 
-/* The dynamic loader's; not every C library has it. */
+/* The dynamic loader's structure, which not every C library has. */
 extern struct r_debug _r_debug __attribute__((weak));
 
 static struct range libc_ranges[4]; /* libc, libpthread where it is another object, the dynamic loader, this library */
@@ -681,7 +681,7 @@ static bool os_in_libc_ranges(uintptr_t code)
     return false;
 }
 
-/* In a static program, which is one object, libc cannot be told from the rest. */
+/* In a static program, which is one object, libc's code cannot be told from the program's: HAK_OS_NEVER. */
 void hak_os_find_libc(void)
 {
     struct search search = {0};
@@ -716,7 +716,7 @@ size_t hak_os_resident(void)
     return pages == SIZE_MAX ? 0 : pages * hak_os_page;
 }
 
-/* Those between the classical and the real-time signals are the C library's. */
+/* The signals between the classical and the real-time ones are the C library's. */
 bool hak_os_may_handle(int number)
 {
     return number != SIGKILL && number != SIGSTOP && (number < 32 || number >= SIGRTMIN);

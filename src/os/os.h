@@ -19,14 +19,14 @@ extern size_t hak_os_page;
 
 void hak_os_start(void);
 
-/* Fresh zeroed pages wherever the kernel likes; `size` is rounded up to pages. */
+/* Fresh zeroed pages at an address that the kernel chooses; `size` is rounded up to pages. */
 void *hak_os_map(size_t size);
 
 enum hak_os_claim { HAK_OS_CLAIMED, HAK_OS_OCCUPIED, HAK_OS_NO_MEMORY };
 /* Fresh zeroed pages exactly at `at`, if nothing is mapped there. */
 enum hak_os_claim hak_os_map_at(void *at, size_t size);
 
-/* Fresh zeroed pages for the allocator's own structures, at a place with no block of the program near. */
+/* Fresh zeroed pages for the allocator's own structures, at an address far from all blocks of the program. */
 void *hak_os_map_own(size_t size);
 /* Address space without access and without commit charge, and access to a part of it. */
 void *hak_os_reserve(size_t size);
@@ -40,22 +40,21 @@ void hak_os_release(void *at, size_t size);
 
 /* False if the kernel could not (it may have to divide a mapping). */
 bool hak_os_unmap(void *at, size_t size);
-/* NULL if the mapping could not be resized (where it is, unless it may move); it is untouched then. */
+/* Resizes a mapping, in place unless it may move.  NULL if the kernel could not; then the mapping is as it was. */
 void *hak_os_remap(void *at, size_t old_size, size_t new_size, bool may_move);
 /* Gives the pages' memory back; they read as zero afterwards.  False if the kernel kept them (locked memory). */
 bool hak_os_purge(void *at, size_t size);
 /* Asks for huge pages in the range, or for none. */
 void hak_os_want_huge(void *at, size_t size, bool wanted);
-/* The bytes of a huge page, which is read once; 2 MiB if the kernel does not tell. */
+/* The bytes of a huge page, read from the kernel once; 2 MiB if the kernel does not tell. */
 size_t hak_os_huge_page(void);
-/* Whether the kernel gives them to who does not ask ("always"), which is read once. */
+/* Whether the kernel gives huge pages to programs that do not ask ("always"), read from the kernel once. */
 bool hak_os_huge_pages_are_usual(void);
-/* Writes a zero where one is, so that there is memory; returns how much of a processor's time that took, in
- * nanoseconds. */
+/* Faults a page in by writing a zero where one is; returns the processor time that took, in nanoseconds. */
 uint64_t hak_os_touch(char *at);
 
-/* Where the first window may be tried: an address with nothing near it, differing from run to run; 0 if there is no
- * such place here.  `attempt` counts up from 0. */
+/* An address at which the first window may be tried, with nothing near and another one in each run; 0 if this system
+ * has no such place.  `attempt` counts up from 0. */
 uintptr_t hak_os_window_hint(unsigned attempt);
 /* The most bytes a window is worth: a multiple of the machine's memory, less under a tight RLIMIT_AS. */
 size_t hak_os_window_size(void);
@@ -69,28 +68,29 @@ bool hak_os_privileged(void);
 /* The bytes of memory that the kernel lets the process have: the least of its control groups' limits (version 1 or 2)
  * and the machine's memory. */
 size_t hak_os_memory_limit(void);
-/* How many processors this process may run on, as far as it has been seen, or less if its control groups (version 2)
- * have a quota of time for fewer. */
+/* The processors that this process may run on, as far as its threads have shown so far, or fewer if its control groups
+ * (version 2) have a quota of time for fewer. */
 unsigned hak_os_cpus(void);
 
 /* The name by which the program was called, without its folder; "?" as long as the C library does not know it. */
 const char *hak_os_program(void);
-/* Numbers of this process and this thread. */
+/* The kernel's IDs of this process and this thread. */
 uint32_t hak_os_pid(void);
 uint32_t hak_os_tid(void);
-/* Whether this process surely has no such thread (any more). */
+/* True if the process certainly has no thread of this ID any more. */
 bool hak_os_tid_is_gone(uint32_t process, uint32_t thread);
 
+/* Waits while the word has the value, or less long. */
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
-/* The same for some time only, if `milliseconds` is not 0. */
+/* Waits so many milliseconds at most, or without a limit if that is 0. */
 void hak_os_wait_for(_Atomic uint32_t *word, uint32_t value, unsigned milliseconds);
 void hak_os_wake(_Atomic uint32_t *word, int count);
 void hak_os_pause(void);
 /* A clock that never goes back. */
 uint64_t hak_os_milliseconds(void);
 void hak_os_name_thread(const char *name);
-/* Notes how the calling thread is scheduled; a thread that says hak_os_thread_as_at_start() is scheduled so from then
- * on, but never in real time, whatever it inherited from its creator.  What the kernel refuses stays as it is. */
+/* The first notes how the calling thread is scheduled.  The second schedules its calling thread in that way, but never
+ * in real time, whatever the thread inherited from its creator.  What the kernel refuses stays as it is. */
 void hak_os_note_thread(void);
 void hak_os_thread_as_at_start(void);
 
@@ -100,7 +100,7 @@ void hak_os_find_libc(void);
 enum hak_os_knows hak_os_libc_known(void);
 /* Whether code at the address is, or may be, part of them, or of libhakmem where that is a library of its own. */
 bool hak_os_in_libc(const void *code);
-/* Whether a program may have a handler for this signal. */
+/* Whether the kernel and the C library let a program handle this signal. */
 bool hak_os_may_handle(int number);
 /* Sleeps for a millisecond, or less if a signal comes. */
 void hak_os_nap(void);
@@ -134,13 +134,13 @@ extern struct hak_os_counts hak_os_counts;
 extern _Atomic long hak_os_calls;
 extern _Atomic long hak_os_fail_after;
 extern _Atomic int hak_os_fail_once;
-/* And hak_os_unmap() fails while this is not 0. */
+/* For the tests: hak_os_unmap() fails while this is not 0. */
 extern _Atomic int hak_os_fail_unmap;
-/* And hak_os_touch() says that it took so long, if this is not 0. */
+/* For the tests: hak_os_touch() returns this if it is not 0. */
 extern _Atomic uint64_t hak_os_touch_takes;
-/* And hak_os_huge_page() returns this, if it is not 0. */
+/* For the tests: hak_os_huge_page() returns this if it is not 0. */
 extern _Atomic size_t hak_os_huge_page_is;
-/* And hak_os_milliseconds() returns this, if it is not 0. */
+/* For the tests: hak_os_milliseconds() returns this if it is not 0. */
 extern _Atomic uint64_t hak_os_time_is;
 
 #pragma GCC visibility pop

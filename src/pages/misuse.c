@@ -19,7 +19,7 @@
 #define LINE 384
 #define NAME_MOST 32u
 
-/* As the user knows it, on one line. */
+/* Appends the program's name, without what would break the line. */
 static void misuse_put_program(struct hak_text *text)
 {
     const char *name = hak_os_program();
@@ -30,7 +30,7 @@ static void misuse_put_program(struct hak_text *text)
     }
 }
 
-/* Of one byte less than there is, for the newline. */
+/* Begins a line; leaves one byte for the newline. */
 static struct hak_text misuse_line_begin(char *line)
 {
     struct hak_text text = {line, line + LINE - 1};
@@ -52,7 +52,7 @@ static void misuse_line_write(struct hak_text *text, char *line)
 
 enum misuse_kind { DOUBLE_FREE, WITHIN, DEAD, FOREIGN, WRONG_SIZE };
 
-/* Small, as static TLS is scarce. */
+/* A misuse that was noted.  As small as possible, as static TLS is scarce. */
 struct misuse {
     const char *call;
     const void *p;
@@ -63,7 +63,7 @@ struct misuse {
     uint64_t block_size : 56, kind : 8; /* of enum misuse_kind */
 };
 
-/* More that are found in one call are only counted. */
+/* Misuses that a thread notes in one call; more are only counted. */
 #define NOTED_MOST 2u
 static __thread struct misuse noted[NOTED_MOST] __attribute__((tls_model("initial-exec")));
 
@@ -90,8 +90,8 @@ void hak_misuse_dead(const char *call, const void *p)
     misuse_note((struct misuse){.kind = DEAD, .call = call, .p = p});
 }
 
-/* The state of a unit outlives its last use: a span that began there was a block.  Of a slab's blocks some may never
- * have left it. */
+/* The state of a unit outlives its last use, so it tells whether a large block began there.  Of a slab's blocks some
+ * may never have been handed out, so an address in one is only said to be no block. */
 void hak_misuse_foreign(const char *call, const void *p)
 {
     const struct hak_slab *unit = hak_unit_used(p);
@@ -161,7 +161,7 @@ static void misuse_put(struct hak_text *text, const struct misuse *misuse)
     }
 }
 
-/* What shows who made the call: a program that goes on has to be made to stop first. */
+/* Appends the command that shows the caller.  A program that goes on after misuse has to be made to abort for it. */
 static void misuse_put_hint(struct hak_text *text, bool aborts)
 {
     hak_text_string(text, "; backtrace: ");

@@ -17,12 +17,12 @@
 #include "base/tls.h"
 
 #pragma GCC visibility push(hidden)
-/* Each notes one misuse; `call` is the libc name of the call that was given the pointer, a constant. */
-/* A block size of 0: not known, as the block's slab is gone. */
+/* Each of these notes one misuse; `call` is the libc name of the call that was given the pointer, a constant. */
+/* A block that is free already; its size is 0 if that is not known, as the block's slab is gone. */
 HAK_COLD void hak_misuse_double_free(const char *call, const void *p, size_t block_size);
 /* The address lies in this block, which does not begin there. */
 HAK_COLD void hak_misuse_within(const char *call, const void *p, const void *block, size_t block_size);
-/* No block is there.  Says as much as the page map can tell: whether one began there, may have been there, or never. */
+/* No block is there: the page map tells whether one began there, may have been there, or never was. */
 HAK_COLD void hak_misuse_foreign(const char *call, const void *p);
 /* No block is there, but there may have been one. */
 HAK_COLD void hak_misuse_dead(const char *call, const void *p);
@@ -31,7 +31,7 @@ HAK_COLD void hak_misuse_size(const char *call, const void *p, size_t size, size
 HAK_COLD void hak_misuse_report_noted(void);
 #pragma GCC visibility pop
 
-/* Of the calling thread, which holds no lock: what was noted, if anything. */
+/* Reports what the calling thread has noted.  The caller holds no lock. */
 HAK_INLINE void hak_misuse_report(void)
 {
     if (HAK_UNLIKELY(hak_tls.misuses))

@@ -105,7 +105,7 @@ static void run_remove(struct hak_runs *runs, struct hak_slab *first, enum hak_r
         run_age_remove(runs, first);
 }
 
-/* The units have the kind already; they are not joined with anything. */
+/* Lists a run whose units have been marked; does not join it with its neighbours. */
 static void run_insert(struct hak_runs *runs, struct hak_place place, size_t units, enum hak_run_kind kind,
                        uint32_t oldest)
 {
@@ -141,7 +141,7 @@ static void runs_mark_free(const struct hak_runs *runs, struct hak_place place, 
     }
 }
 
-/* The age in epochs; epochs wrap. */
+/* The one of two epochs that is longer ago; epochs wrap. */
 static uint32_t runs_older(const struct hak_runs *runs, uint32_t a, uint32_t b)
 {
     return runs->epoch - a > runs->epoch - b ? a : b;

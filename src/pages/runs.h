@@ -20,7 +20,7 @@
 #include "pages/window.h"
 
 #define HAK_RUN_BINS 256u
-/* Passes since a unit was freed, after which it is due: so many have seen it free, and the next gives it back. */
+/* A unit is due so many passes after it was freed. */
 #define HAK_AGE_DUE (HAK_PURGE_PASSES + 1)
 
 enum hak_run_kind { HAK_RUN_CLEAN, HAK_RUN_DIRTY, HAK_RUN_KINDS };
@@ -34,7 +34,7 @@ struct hak_runs {
     uint32_t epoch; /* passes so far, from HAK_EPOCH_FIRST on */
 };
 
-#define HAK_EPOCH_FIRST 8u /* no unit counts as given back lately before the first pass */
+#define HAK_EPOCH_FIRST 8u /* so far from 0, which stands for "never", that no unit counts as given back lately */
 
 /* A place in a window. */
 struct hak_place {
@@ -43,21 +43,21 @@ struct hak_place {
 };
 
 #pragma GCC visibility push(hidden)
-/* Makes units free, none of which is, and joins them with free neighbours of their kind.  Dirty ones count as freed in
- * this epoch, clean ones as given back in it, but for those that were never used. */
+/* Makes units free that are not, and joins them with free neighbours of their kind.  Dirty units count as freed in this
+ * epoch, and clean ones as given back in it, unless they were never used. */
 void hak_runs_add(struct hak_runs *runs, struct hak_place place, size_t units, enum hak_run_kind kind, bool used);
 /* Takes units, all of which are free, out of their runs; `run` is the first unit of the run that holds the first. */
 void hak_runs_take(struct hak_runs *runs, struct hak_slab *run, struct hak_place place, size_t units);
-/* Finds `units` free ones at a multiple of `align` units, dirty ones if there are such.  *run is the first unit of the
- * run in which they begin.  False if there are none, or none that a bounded search finds. */
+/* Finds so many free units at a multiple of `align` units, dirty ones before clean ones.  *run is the first unit of the
+ * run in which they begin.  False if a bounded search finds none. */
 bool hak_runs_find(const struct hak_runs *runs, size_t units, size_t align, struct hak_place *place,
                    struct hak_slab **run);
-/* The same for clean units only, of one run. */
+/* Finds clean units only, all of one run; otherwise as hak_runs_find(). */
 bool hak_runs_find_clean(const struct hak_runs *runs, size_t units, size_t align, struct hak_place *place,
                          struct hak_slab **run);
-/* Puts back dirty units that were taken, as old as they were; none if `units` is 0.  They adjoin no dirty run. */
+/* Makes dirty units free again that were taken, with the age they had.  They adjoin no dirty run; `units` may be 0. */
 void hak_runs_put_back(struct hak_runs *runs, struct hak_place place, size_t units);
-/* How many units follow each other free from the place on, up to `most`. */
+/* The number of free units in a row from the place on; the count may stop at any number from `most` on. */
 size_t hak_runs_free_at(struct hak_place place, size_t most);
 /* The next epoch begins. */
 void hak_runs_pass(struct hak_runs *runs);
