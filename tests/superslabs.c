@@ -229,8 +229,8 @@ static void run_counted(void)
 /* Calls look at what is free when much was freed, or in the course of time: that is a step of its own. */
 static void no_looks(void)
 {
-    hak_store(&hak_super_purge_above, SIZE_MAX);
-    hak_store(&hak_purge_due, 0);
+    hak_store(&hak_trigger.units, SIZE_MAX);
+    hak_store(&hak_trigger.due, HAK_PURGE_NONE);
 }
 
 static void measure_thread(size_t thread)
