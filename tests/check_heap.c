@@ -236,7 +236,7 @@ static void setup(void)
     for (unsigned i = 0; i < HEAPS; i++) {
         heaps[i].number = FIRST_NUMBER + i;
         heaps[i].lock.rank = HAK_RANK_HEAP;
-        heaps[i].purge_above = SIZE_MAX;
+        heaps[i].purge_threshold = SIZE_MAX;
     }
 }
 
