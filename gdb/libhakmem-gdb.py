@@ -106,10 +106,10 @@ def super_in_words(superslab):
 
 
 def window_in_words(window):
-    base, units = int(window["base"]), int(window["units"])
+    base, supers = int(window["base"]), int(window["supers"])
     return (
-        f"window from {base:#x} to {base + (units << Library().constant('HAK_UNIT_SHIFT')):#x}: "
-        f"{int(window['next_super'])} of {int(window['supers'])} superslabs tried"
+        f"window from {base:#x} to {base + supers * (32 << Library().constant('HAK_UNIT_SHIFT')):#x}: "
+        f"{int(window['next_super'])} of {supers} superslabs tried"
     )
 
 
@@ -255,7 +255,7 @@ def address_in_words(address):
     unit_shift = library.constant("HAK_UNIT_SHIFT")
     for window in linked(library.hak_window_first.address, "next"):
         unit = (address - int(window["base"])) >> unit_shift
-        if not 0 <= unit < int(window["units"]):
+        if not 0 <= unit < int(window["map_units"]):
             continue
         first_unit = unit_of_large(library, window, unit)
         if first_unit is not None:

@@ -14,6 +14,7 @@ preloaded() { env LD_PRELOAD="$library" "$@"; }
 compile_c -o "$scratch/exhaust" "$tests/alone/exhaust.c" || exit 99
 compile_c -o "$scratch/threads" "$tests/alone/threads.c" || exit 99
 compile_c -o "$scratch/tsd" "$tests/alone/tsd.c" || exit 99
+compile_c -o "$scratch/memlock" "$tests/alone/memlock.c" || exit 99
 shared_library lifetime c lifetime_library.c
 compile_c -o "$scratch/lifetime" "$tests/alone/lifetime.c" "$scratch/liblifetime.so" -Wl,-rpath,"$scratch" || exit 99
 
@@ -46,6 +47,16 @@ HAKMEM_TEST_SHORT=1 limited_run "destructors of threads under ulimit -v 256 MiB"
 # More than a hundred threads' stacks of 64 KiB, and their heaps.
 limited_run "python3 or perl under ulimit -v 256 MiB" -v 262144 sh -c \
     'if command -v perl >/dev/null; then perl -e "\$h{\$_} = \"x\" x \$_ for 1 .. 2000; print scalar(keys %h), \"\\n\""; fi'
+
+# Locked memory: mlockall() counts all that is mapped, and Debian lets a user lock 8 MiB.
+if "$scratch/memlock" fits >"$scratch/memlock.log" 2>&1; then
+    for what in fits out; do
+        run memlock "mlockall in 8 MiB, as without the library: $what" \
+            env LD_PRELOAD="$library" "$scratch/memlock" $what
+    done
+else
+    skip "mlockall in 8 MiB" "it does not work without the library"
+fi
 
 # A quota of processor time: a control group of version 2 allows one processor, and so threads share one heap, beside
 # the one of those that exit.

@@ -100,8 +100,10 @@ void hak_free_slow(void *p, size_t offset)
 
 void hak_free_unknown(void *p)
 {
-    if (p)
-        free_any("free", p, hak_entry_of(p), __builtin_return_address(0));
+    if (!p)
+        return;
+    hak_tcache_see_window();
+    free_any("free", p, hak_entry_of(p), __builtin_return_address(0));
 }
 
 void hak_free_by(const char *call, void *p, uint32_t entry)
@@ -139,6 +141,8 @@ void hak_free_sized_slow(const char *call, void *p, size_t align, size_t size, u
 
 void hak_free_sized_unknown(const char *call, void *p, size_t align, size_t size)
 {
-    if (p)
-        hak_free_sized_slow(call, p, align, size, hak_entry_of(p));
+    if (!p)
+        return;
+    hak_tcache_see_window();
+    hak_free_sized_slow(call, p, align, size, hak_entry_of(p));
 }

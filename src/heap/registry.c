@@ -171,7 +171,7 @@ static struct hak_tcache *registry_create_tcache(void) HAK_REQUIRES(hak_registry
     if (!thread)
         return NULL;
     thread->hot.window_base = hak_window_first.base;
-    thread->hot.window_units = hak_window_first.units;
+    thread->hot.window_units = hak_load_acquire(&hak_window_first.map_units);
     thread->hot.window_map = hak_window_first.map;
     hak_tcache_reset(thread);
     if (registry.last_made)

@@ -67,6 +67,13 @@ void hak_tcache_reset(struct hak_tcache *thread)
     thread->outbox.most = outbox_bytes_max();
 }
 
+void hak_tcache_update_window(void)
+{
+    struct hak_tcache *thread = hak_tcache_mine();
+    if (thread)
+        thread->hot.window_units = hak_load_acquire(&hak_window_first.map_units);
+}
+
 /* Gives the `count` blocks that have been in the magazine the longest to the heap. */
 static void tcache_give_oldest(struct hak_tcache *thread, unsigned class, unsigned count)
 {

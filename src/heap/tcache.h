@@ -31,7 +31,7 @@ struct hak_mag {
 _Static_assert(sizeof(struct hak_mag) == HAK_MAG_SIZE, "hak_mag_by_size and page map entries count in these");
 
 /* All that the hot paths use of a thread.  The window's members are copies of hak_window_first's, so that they are in
- * the key's cache line. */
+ * the key's cache line.  window_units may be an older and smaller value; the slow path of free updates it. */
 struct hak_tcache_hot {
     struct hak_mag mags[HAK_CLASS_COUNT];
     uint32_t key; /* HAK_ENTRY(heap's number, 0); entry ^ key is the offset of a magazine if the heap owns the slab */
@@ -98,6 +98,8 @@ void hak_tcache_send(struct hak_tcache *thread, void *block, uint32_t entry);
 void hak_tcache_empty(struct hak_tcache *thread);
 /* Makes all magazines empty and without room, whatever they held. */
 void hak_tcache_reset(struct hak_tcache *thread);
+/* Makes the calling thread's copy of the window the newest. */
+HAK_COLD void hak_tcache_update_window(void);
 /* Gives the blocks of a stale cache back to the heaps that own them now. */
 void hak_tcache_salvage(struct hak_tcache *thread);
 /* Gives blocks of any class back to the heaps that own them.  The array is overwritten. */
@@ -123,6 +125,13 @@ HAK_INLINE bool hak_tcache_entry(const struct hak_tcache_hot *hot, const void *p
         return false;
     *entry = hak_load(&hot->window_map[unit]);
     return true;
+}
+
+/* Before a free that the hot paths may have left because of an old window. */
+HAK_INLINE void hak_tcache_see_window(void)
+{
+    if (HAK_UNLIKELY(hak_tcache_hot_self()->window_units != hak_load(&hak_window_first.map_units)))
+        hak_tcache_update_window();
 }
 
 /* The slot below a magazine's lowest block. */

@@ -203,35 +203,36 @@ uintptr_t hak_os_window_hint(unsigned attempt)
     return WINDOW_PLACES + (place_bits + attempt * places / 4) % places * ((uintptr_t)2 << 20);
 }
 
-static void *os_map_own(size_t size, int protection, int flags)
+/* Maps the next of those places, and takes `room` bytes of them.  NULL if there is none, or memory is out. */
+static void *os_map_in_place(size_t size, size_t room)
 {
-    long at;
-    size = hak_round_up(size, hak_os_page);
     for (unsigned tries = 0; hak_load(&own_next) && tries < OWN_TRIES; tries++) {
-        uintptr_t place = hak_fetch_add(&own_next, size);
-        at = os_map((void *)place, size, protection, flags | MAP_FIXED_NOREPLACE);
-        if (at == (long)place)
-            return (void *)at;
-        if (!os_failed(at)) /* kernels before 4.17 take the address for a hint */
-            hak_os_release((void *)at, size);
-        else if (at != -EEXIST)
-            break;
+        void *place = (void *)hak_fetch_add(&own_next, hak_round_up(room, hak_os_page));
+        enum hak_os_claim got = hak_os_map_at(place, hak_round_up(size, hak_os_page));
+        if (got != HAK_OS_OCCUPIED)
+            return got == HAK_OS_CLAIMED ? place : NULL;
     }
-    at = os_map(NULL, size, protection, flags);
-    return os_failed(at) ? NULL : (void *)at;
+    return NULL;
 }
 
 void *hak_os_map_own(size_t size)
 {
-    void *at = os_map_own(size, PROT_READ | PROT_WRITE, 0);
-    if (at)
-        os_count_mapped(hak_round_up(size, hak_os_page));
-    return at;
+    void *at = os_map_in_place(size, size);
+    return at ? at : hak_os_map(size);
 }
 
-void *hak_os_map_readable(size_t size)
+void *hak_os_map_own_growing(size_t size, size_t room, bool *reserved)
 {
-    return os_map_own(size, PROT_READ, MAP_NORESERVE);
+    void *at = os_map_in_place(size, room);
+    *reserved = !at;
+    if (at)
+        return at;
+    at = hak_os_reserve(room);
+    if (at && hak_os_commit(at, size))
+        return at;
+    if (at)
+        hak_os_release(at, room);
+    return NULL;
 }
 
 bool hak_os_commit(void *at, size_t size)
@@ -310,7 +311,8 @@ size_t hak_os_window_size(void)
         while (size < 4 * memory && size < (size_t)16 << 40)
             size *= 2;
     }
-    /* The page map takes 1/16384 of the window: no more than a 64th of what may be mapped at all. */
+    /* The page map, where its place has to be reserved, takes 1/16384 of the window: no more than a 64th of what may be
+     * mapped at all. */
     while (size > (size_t)1 << 30 && size / 16384 > limit / 64)
         size /= 2;
     return size;

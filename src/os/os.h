@@ -30,12 +30,13 @@ enum hak_os_claim hak_os_map_at(void *at, size_t size);
 void *hak_os_map_own(size_t size);
 /* Address space without access and without commit charge, and access to a part of it. */
 void *hak_os_reserve(size_t size);
-/* Zeroed pages that can be read but not written, and so are not charged. */
-void *hak_os_map_readable(size_t size);
-/* Makes pages of the two above readable and writable. */
+/* As hak_os_map_own(), for what may grow to `room` bytes in place: by hak_os_map_at() behind its end, or hak_os_commit()
+ * if *reserved is set. */
+void *hak_os_map_own_growing(size_t size, size_t room, bool *reserved);
+/* Makes reserved pages readable and writable. */
 bool hak_os_commit(void *at, size_t size);
 
-/* Gives up what hak_os_reserve() or hak_os_map_readable() returned, if no part of it was committed. */
+/* Gives up what hak_os_reserve() returned, if no part of it was committed. */
 void hak_os_release(void *at, size_t size);
 
 /* False if the kernel could not (it may have to divide a mapping). */

@@ -27,22 +27,34 @@ static struct {
     _Atomic size_t supers;                                     /* superslabs that are mapped */
 } windows = {.newest = &hak_window_first};
 
-/* Makes the page map and the table of chunks, by the window's units.  False if memory is out. */
+/* The bytes of the page map entries of so many units, or of all units that the window has, in whole pages. */
+static size_t window_map_bytes(const struct hak_window *window, size_t units)
+{
+    return hak_round_up(HAK_MIN(units, window->units) * sizeof *window->map, hak_os_page);
+}
+
+/* The page map has grown to `size` bytes. */
+static void window_map_set_size(struct hak_window *window, size_t size)
+{
+    hak_meta_count(size - window_map_bytes(window, hak_load(&window->map_units)));
+    hak_store_release(&window->map_units, HAK_MIN(size / sizeof *window->map, window->units));
+}
+
+/* Makes the table of chunks, and the page map as far as the first chunk goes.  False if memory is out. */
 static bool window_alloc_tables(struct hak_window *window)
 {
-    size_t map_size = window->units * sizeof *window->map;
+    size_t room = window_map_bytes(window, SIZE_MAX), first = window_map_bytes(window, HAK_CHUNK_UNITS);
     size_t table_size = (window->supers + HAK_CHUNK_SUPERS - 1) / HAK_CHUNK_SUPERS * sizeof *window->chunks;
-    void *map = hak_os_map_readable(map_size);
     void *table = hak_meta_alloc(table_size);
-    if (!map || !table) {
-        if (map)
-            hak_os_release(map, map_size);
+    void *map = table ? hak_os_map_own_growing(first, room, &window->map_reserved) : NULL;
+    if (!map) {
         if (table)
             hak_meta_free(table, table_size);
         return false;
     }
     window->map = map;
     window->chunks = table;
+    window_map_set_size(window, first);
     return true;
 }
 
@@ -52,10 +64,7 @@ static bool window_place(struct hak_window *window, uintptr_t base, size_t size,
     window->supers = size >> HAK_SUPER_SHIFT;
     window->units = window->supers * HAK_SUPER_UNITS;
     window->reserved = reserved;
-    if (window_alloc_tables(window))
-        return true;
-    window->units = 0;
-    return false;
+    return window_alloc_tables(window);
 }
 
 /* Places the window in address space that a mapping without access holds, of the largest power of two that the kernel
@@ -111,19 +120,32 @@ static bool window_add(void)
     return true;
 }
 
-/* The chunk of superslab `index`, for which the page map is made writable.  NULL if memory is out. */
+/* Maps fresh pages at an address that is either reserved or empty. */
+static enum hak_os_claim window_claim_at(void *at, size_t size, bool reserved)
+{
+    if (reserved)
+        return hak_os_commit(at, size) ? HAK_OS_CLAIMED : HAK_OS_NO_MEMORY;
+    return hak_os_map_at(at, size);
+}
+
+/* Makes page map entries for the chunk of superslab `index`. */
+HAK_REQUIRES(hak_window_lock)
+static enum hak_os_claim window_map_grow(struct hak_window *window, size_t index)
+{
+    size_t size = window_map_bytes(window, hak_load(&window->map_units));
+    size_t wanted = window_map_bytes(window, (index / HAK_CHUNK_SUPERS + 1) * HAK_CHUNK_UNITS);
+    if (wanted <= size)
+        return HAK_OS_CLAIMED;
+    enum hak_os_claim got = window_claim_at((char *)window->map + size, wanted - size, window->map_reserved);
+    if (got == HAK_OS_CLAIMED)
+        window_map_set_size(window, wanted);
+    return got;
+}
+
+/* The chunk of superslab `index`, whose page map entries are there.  NULL if memory is out. */
 HAK_REQUIRES(hak_window_lock)
 static struct hak_chunk *window_chunk_for(struct hak_window *window, size_t index)
 {
-    size_t map_end = hak_round_up((index / HAK_CHUNK_SUPERS + 1) * HAK_CHUNK_UNITS * sizeof *window->map, hak_os_page);
-    size_t map_size = hak_round_up(window->units * sizeof *window->map, hak_os_page);
-    map_end = HAK_MIN(map_end, map_size);
-    if (map_end > window->map_written) {
-        if (!hak_os_commit((char *)window->map + window->map_written, map_end - window->map_written))
-            return NULL;
-        hak_meta_count(map_end - window->map_written);
-        window->map_written = map_end;
-    }
     _Atomic(struct hak_chunk *) *slot = &window->chunks[index / HAK_CHUNK_SUPERS];
     struct hak_chunk *chunk = hak_load(slot);
     if (!chunk) {
@@ -186,9 +208,7 @@ static void window_request_thp(struct hak_super *first, size_t count, bool long_
 static enum hak_os_claim window_claim(struct hak_window *window, size_t index, size_t count)
 {
     char *at = (char *)window->base + (index << HAK_SUPER_SHIFT);
-    if (window->reserved)
-        return hak_os_commit(at, count << HAK_SUPER_SHIFT) ? HAK_OS_CLAIMED : HAK_OS_NO_MEMORY;
-    return hak_os_map_at(at, count << HAK_SUPER_SHIFT);
+    return window_claim_at(at, count << HAK_SUPER_SHIFT, window->reserved);
 }
 
 /* The next superslabs of one window.  NULL with *full set if it has no more room, and without if memory is out. */
@@ -203,10 +223,13 @@ static struct hak_super *window_grow(struct hak_window *window, size_t want, boo
         count = HAK_MAX(count, want);
         count = HAK_MIN(count, HAK_CHUNK_SUPERS - index % HAK_CHUNK_SUPERS);
         count = HAK_MIN(count, window->supers - index);
-        struct hak_chunk *chunk = window_chunk_for(window, index);
+        enum hak_os_claim got = window_map_grow(window, index);
+        if (got == HAK_OS_OCCUPIED) /* what lies behind the map; the window is full */
+            break;
+        struct hak_chunk *chunk = got == HAK_OS_CLAIMED ? window_chunk_for(window, index) : NULL;
         if (!chunk)
             return NULL;
-        enum hak_os_claim got = window_claim(window, index, count);
+        got = window_claim(window, index, count);
         if (got != HAK_OS_CLAIMED && count > 1) {
             count = 1;
             got = window_claim(window, index, count);

@@ -7,6 +7,10 @@
  * the range is reserved, without access or commit charge.  The first window is several times as large as the machine's
  * memory.  If it fills, others are added, which hak_window_of() finds by a search.
  *
+ * The page map grows in place with the superslabs.  The addresses behind it are left empty and unmapped, as mlockall()
+ * and RLIMIT_AS count every mapped byte.  Its end only moves up; a thread that knows an older end takes the slow path,
+ * which reads the newest.
+ *
  * Page map entries change under hak_super_lock and, for a slab, under its heap's lock.  They are read without a lock
  * (R1 in src/ORDERING), and so are windows and chunks (R2).
  *
@@ -117,13 +121,14 @@ struct hak_chunk {
 struct hak_window {
     uintptr_t base; /* aligned to HAK_SUPER */
     size_t units;
-    _Atomic uint32_t *map; /* readable throughout, writable as far as there are chunks */
+    _Atomic size_t map_units; /* as many have page map entries; grows under hak_window_lock */
+    _Atomic uint32_t *map;
     _Atomic(struct hak_chunk *) *chunks;
     _Atomic(struct hak_window *) next;
     size_t supers;      /* how many superslabs it has room for */
-    size_t next_super HAK_GUARDED_BY(hak_window_lock);  /* the first superslab that was never tried */
-    size_t map_written HAK_GUARDED_BY(hak_window_lock); /* bytes of the map that are writable */
-    bool reserved;
+    size_t next_super HAK_GUARDED_BY(hak_window_lock); /* the first superslab that was never tried */
+    bool reserved;     /* a mapping without access holds the window's addresses */
+    bool map_reserved; /* one holds the addresses that the page map grows into */
 };
 
 /*
@@ -179,7 +184,7 @@ void hak_window_added(struct hak_super *super) HAK_REQUIRES(hak_super_lock);
 
 HAK_INLINE bool hak_window_has(const struct hak_window *window, const void *p)
 {
-    return ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT < window->units;
+    return ((uintptr_t)p - window->base) >> HAK_UNIT_SHIFT < hak_load(&window->map_units);
 }
 
 /* The window that holds the address, or NULL. */
