@@ -4,11 +4,13 @@
  * them, not earlier and not later.  The passes are made here, one by one; nothing waits for time to pass.
  */
 #include <pthread.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "heap/registry.h"
 #include "os/os.h"
 #include "pages/large.h"
+#include "pages/limit.h"
 #include "pages/superslab.h"
 #include "pages/stock.h"
 #include "purge/purge.h"
@@ -293,6 +295,34 @@ START_TEST(test_others_have_the_lock)
 }
 END_TEST
 
+/* MADV_DONTNEED fails where memory is locked: whole superslabs are unmapped, and what is around them stays counted. */
+START_TEST(test_locked_memory)
+{
+    if (mlockall(MCL_CURRENT | MCL_FUTURE))
+        return; /* no right to lock so much */
+    fill(sizes[2]);
+    for (unsigned i = 0; i < HELD / sizes[2]; i++)
+        if (i % 128) {
+            hakmem_free(blocks[i]);
+            blocks[i] = NULL;
+        }
+    size_t held = hak_load(&hak_limit_held), purged = hak_super_count().purged;
+    hakmem_purge();
+    hak_verify();
+    size_t given = hak_super_count().purged - purged;
+    NEED(given > HELD / 4, "%zu bytes went back of %zu", given, HELD);
+    NEED(held - hak_load(&hak_limit_held) >= given, "%zu bytes less are held", held - hak_load(&hak_limit_held));
+    munlockall();
+    for (unsigned i = 0; i < HELD / sizes[2]; i++) {
+        hakmem_free(blocks[i]);
+        blocks[i] = NULL;
+    }
+    fill(sizes[2]);
+    empty(sizes[2]);
+    hak_verify();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("purge");
@@ -309,6 +339,7 @@ int main(void)
         tcase_add_test(tcase, test_pages_rest);
     tcase_add_test(tcase, test_huge_page_stays_whole);
     tcase_add_test(tcase, test_others_have_the_lock);
+    tcase_add_test(tcase, test_locked_memory);
     tcase = suite_case(suite, "calls", 120);
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_add_test(tcase, test_waves_keep);

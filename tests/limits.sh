@@ -57,6 +57,11 @@ if "$scratch/memlock" fits >"$scratch/memlock.log" 2>&1; then
 else
     skip "mlockall in 8 MiB" "it does not work without the library"
 fi
+if [ "$(id -u)" -eq 0 ] && "$scratch/memlock" trim >"$scratch/memlock.log" 2>&1; then
+    run memlock "locked memory that is free goes back" env LD_PRELOAD="$library" "$scratch/memlock" trim
+else
+    skip "locked memory that is free goes back" "no right to lock so much"
+fi
 
 # A quota of processor time: a control group of version 2 allows one processor, and so threads share one heap, beside
 # the one of those that exit.

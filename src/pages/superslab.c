@@ -506,6 +506,7 @@ struct batch {
         size_t units;
         bool given; /* the kernel has taken their memory */
     } out[BATCH];
+    struct hak_super *unmapped; /* those of the runs that were not given */
 };
 
 /* Those units of the mask, all of them free and dirty, that have been free for `age` passes.  None if they are few and
@@ -577,6 +578,7 @@ static bool batch_fill(struct batch *batch, unsigned age, size_t bytes)
     struct hak_slab *run;
     batch->count = 0;
     batch->units = 0;
+    batch->unmapped = NULL;
     hak_lock(&hak_super_lock);
     while (batch->units < most && (run = hak_runs_oldest(&page_heap.runs, age)))
         if (!batch_take(batch, run, age, most - batch->units))
@@ -585,6 +587,19 @@ static bool batch_fill(struct batch *batch, unsigned age, size_t bytes)
     page_heap.counts.free_dirty -= batch->units * HAK_UNIT;
     hak_unlock(&hak_super_lock);
     return batch->count > 0;
+}
+
+/* Unmaps those superslabs that lie wholly in a run: locked memory goes back to the kernel only with its addresses. */
+HAK_EXCLUDES(hak_super_lock)
+static void batch_unmap(struct batch *batch, struct hak_place place, size_t end)
+{
+    while (place.unit < end) {
+        struct hak_super *super = hak_super_at(place);
+        if (hak_units_mask(&place.unit, end) == UINT32_MAX && hak_window_unmap(super)) {
+            super->next = batch->unmapped;
+            batch->unmapped = super;
+        }
+    }
 }
 
 /* Gives the batch to the kernel, in one system call a run.  If a part of a huge page goes, the kernel is told not to
@@ -597,6 +612,8 @@ static void batch_purge(struct batch *batch)
         size_t end = place.unit + batch->out[i].units;
         char *at = (char *)place.window->base + place.unit * HAK_UNIT;
         batch->out[i].given = hak_os_purge(at, batch->out[i].units * HAK_UNIT);
+        if (HAK_UNLIKELY(!batch->out[i].given))
+            batch_unmap(batch, place, end);
         while (batch->out[i].given && place.unit < end) {
             struct hak_super *super = hak_super_at(place);
             if (hak_units_mask(&place.unit, end) != UINT32_MAX)
@@ -624,19 +641,55 @@ static void super_renew_thp(struct hak_place place, size_t units)
     }
 }
 
+/* Notes superslabs that were unmapped; returns their bytes. */
+HAK_REQUIRES(hak_super_lock)
+static size_t batch_forget(struct hak_super *super)
+{
+    size_t bytes = 0;
+    for (struct hak_super *next; super; super = next) {
+        next = super->next;
+        super->mapped = false;
+        super->dirty = 0;
+        page_heap.counts.mapped -= HAK_SUPER;
+        super_heap_add(&page_heap.unmapped, super);
+        bytes += HAK_SUPER;
+    }
+    return bytes;
+}
+
+/* Makes units free again that the kernel did not take, without those of superslabs that were unmapped. */
+HAK_REQUIRES(hak_super_lock)
+static void batch_return_refused(struct hak_place place, size_t units)
+{
+    size_t end = place.unit + units;
+    while (place.unit < end) {
+        struct hak_place part = place;
+        bool mapped = hak_super_at(place)->mapped;
+        hak_units_mask(&place.unit, end);
+        units = place.unit - part.unit;
+        if (!mapped)
+            continue;
+        hak_runs_add(&page_heap.runs, part, units, HAK_RUN_DIRTY, true);
+        page_heap.counts.free += units * HAK_UNIT;
+        page_heap.counts.free_dirty += units * HAK_UNIT;
+    }
+}
+
 /* Makes the batch free again, clean as far as the kernel has taken it; returns the bytes of that. */
 HAK_EXCLUDES(hak_super_lock)
 static size_t batch_return(const struct batch *batch)
 {
-    size_t given = 0;
     hak_lock(&hak_super_lock);
+    size_t given = batch_forget(batch->unmapped);
     for (unsigned i = 0; i < batch->count; i++) {
-        bool clean = batch->out[i].given;
-        size_t units = batch->out[i].units, bytes = units * HAK_UNIT;
-        hak_runs_add(&page_heap.runs, batch->out[i].place, units, clean ? HAK_RUN_CLEAN : HAK_RUN_DIRTY, true);
-        page_heap.counts.free += bytes;
-        page_heap.counts.free_dirty += clean ? 0 : bytes;
-        given += clean ? bytes : 0;
+        size_t units = batch->out[i].units;
+        if (HAK_UNLIKELY(!batch->out[i].given)) {
+            batch_return_refused(batch->out[i].place, units);
+            continue;
+        }
+        hak_runs_add(&page_heap.runs, batch->out[i].place, units, HAK_RUN_CLEAN, true);
+        page_heap.counts.free += units * HAK_UNIT;
+        given += units * HAK_UNIT;
     }
     page_heap.counts.purged += given;
     hak_limit_release(given);
