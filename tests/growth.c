@@ -14,6 +14,8 @@
 #include "common.h"
 #include "hakmem.h"
 #include "os/os.h"
+#include "pages/huge.h"
+#include "pages/superslab.h"
 
 enum { MOST = 1 << 20, CALLS = 512 };
 static void *blocks[MOST], *more[CALLS * 8];
@@ -178,7 +180,7 @@ static void take_aligned(void)
             give_up("no memory");
 }
 
-static void huge_blocks_are_there(void)
+static void large_blocks_are_there(void)
 {
     if (count > MOST)
         give_up("too many blocks");
@@ -186,7 +188,7 @@ static void huge_blocks_are_there(void)
         blocks[i] = take(1100000);
 }
 
-static void take_and_free_huge(void)
+static void take_and_free(void)
 {
     for (size_t i = 0; i < CALLS; i++)
         more[i] = take(1300000 + i * 4096);
@@ -194,13 +196,23 @@ static void take_and_free_huge(void)
         hakmem_free(more[i]);
 }
 
-/* Mappings that the kernel would not take back. */
+/* Each block of more than 1 MiB is a mapping of its own, as those above 64 MiB are otherwise. */
+static void huge_blocks_are_there(void)
+{
+    take(100);
+    hak_super_run_max = TEST_MIB;
+    large_blocks_are_there();
+}
+
+/* Mappings that the kernel would not take back, none next to another. */
 static void mappings_are_stuck(void)
 {
     huge_blocks_are_there();
     atomic_store(&hak_os_fail_unmap, 1);
     for (size_t i = 0; i < count; i += 2)
         hakmem_free(blocks[i]);
+    if (hak_huge_count().stuck < count / 4 * 1100000)
+        give_up("they are not stuck");
 }
 
 /* ---- the table ---- */
@@ -216,8 +228,9 @@ static const struct growth {
     {"walk", threads_and_blocks_are_there, walk},
     {"holes-grow", superslabs_have_holes, take_what_fits_nowhere},
     {"holes-aligned", superslabs_have_holes, take_aligned},
-    {"huge-blocks", huge_blocks_are_there, take_and_free_huge},
-    {"stuck-mappings", mappings_are_stuck, take_and_free_huge},
+    {"large-blocks", large_blocks_are_there, take_and_free},
+    {"huge-blocks", huge_blocks_are_there, take_and_free},
+    {"stuck-mappings", mappings_are_stuck, take_and_free},
 };
 
 __attribute__((noinline)) void growth_measured(const struct growth *growth);

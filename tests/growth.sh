@@ -88,6 +88,7 @@ growth walk 16 22 1 64
 # Growing the heap, and aligned blocks, where superslabs have holes.
 growth holes-grow 256 15 1 1
 growth holes-aligned 256 15 1 1
+growth large-blocks 256 15 1 1
 growth huge-blocks 256 15 1 1
 growth stuck-mappings 256 15 1 1
 # Finding, joining, growing, freeing, purging in a heap of up to 128 GiB.

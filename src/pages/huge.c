@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * huge.c - blocks that are mappings of their own, and the cache of freed ones.  Owns `huge`, guarded by hak_huge_lock
- * (HAK_RANK_HUGE).  Calls superslab.h, meta.h, os.h and misuse.h.
+ * (HAK_RANK_HUGE).  Calls superslab.h, stuck.h, meta.h, os.h and misuse.h.
  *
  * Freed mappings are evicted under the lock and unmapped without it.  New mappings are made under it: see
  * huge_map_new().
@@ -16,6 +16,7 @@
 #include "os/os.h"
 #include "pages/misuse.h"
 #include "knobs/knobs.h"
+#include "pages/stuck.h"
 #include "pages/superslab.h"
 #include "pages/trigger.h"
 
@@ -27,13 +28,6 @@
 /* A mapping: a live huge block (in the table) or a cached one.  The block begins where the mapping does. */
 struct mapping {
     char *at; /* NULL in a free slot of the table */
-    size_t size;
-};
-
-/* Stands at the beginning of a freed mapping that the kernel would not unmap: unmapping may divide a kernel mapping, of
- * which a process may have a limited number. */
-struct stuck {
-    struct stuck *next;
     size_t size;
 };
 
@@ -67,7 +61,7 @@ static struct {
     unsigned freed_next;                      /* the oldest entry */
     uintptr_t forgotten_low, forgotten_high; /* all blocks that left the ring lay between these */
 
-    struct stuck *stuck; /* list of mappings that the kernel would not unmap */
+    struct hak_stuck *stuck; /* freed mappings that the kernel would not unmap */
 } huge HAK_GUARDED_BY(hak_huge_lock) = {
     .cache_worth = CACHE_FIRST,
     .forgotten_low = UINTPTR_MAX,
@@ -246,54 +240,13 @@ static HAK_COLD void huge_report(const char *call, const void *p, const struct f
 
 /* ---- what could not be unmapped ---- */
 
-/* Joins a mapping with its neighbours on the list, or pieces would get ever smaller. */
-HAK_REQUIRES(hak_huge_lock)
-static void huge_stuck_put(struct mapping mapping)
-{
-    for (struct stuck **link = &huge.stuck, *begin; (begin = *link);) {
-        bool before = (char *)begin + begin->size == mapping.at, after = mapping.at + mapping.size == (char *)begin;
-        if (before || after) {
-            *link = begin->next;
-            mapping.at = before ? (char *)begin : mapping.at;
-            mapping.size += begin->size;
-            huge.counts.stuck -= begin->size;
-        } else {
-            link = &begin->next;
-        }
-    }
-    struct stuck *begin = (struct stuck *)mapping.at;
-    *begin = (struct stuck){huge.stuck, mapping.size};
-    huge.stuck = begin;
-    huge.counts.stuck += mapping.size;
-}
-
-/* The memory goes back to the kernel even if the addresses cannot. */
+/* Keeps a mapping that could not be unmapped.  Its memory goes back to the kernel even if its addresses cannot. */
 HAK_REQUIRES(hak_huge_lock)
 static void huge_stuck_keep(struct mapping mapping)
 {
     hak_os_purge(mapping.at, mapping.size);
-    huge_stuck_put(mapping);
-}
-
-/* A mapping from the first on the list that suffices; of size 0 if none does. */
-HAK_REQUIRES(hak_huge_lock)
-static struct mapping huge_stuck_take(size_t size, size_t align)
-{
-    for (struct stuck **link = &huge.stuck, *begin; (begin = *link); link = &begin->next) {
-        char *at = (char *)hak_round_up((uintptr_t)begin, align);
-        size_t before = (size_t)(at - (char *)begin);
-        if (begin->size < before || begin->size - before < size)
-            continue;
-        size_t after = begin->size - before - size;
-        *link = begin->next;
-        huge.counts.stuck -= begin->size;
-        if (before)
-            huge_stuck_put((struct mapping){(char *)begin, before});
-        if (after)
-            huge_stuck_put((struct mapping){at + size, after});
-        return (struct mapping){at, size};
-    }
-    return (struct mapping){0};
+    hak_stuck_put(&huge.stuck, (struct hak_stuck_range){mapping.at, mapping.size});
+    huge.counts.stuck += mapping.size;
 }
 
 /* False if the kernel would not; then the mapping is on the list. */
@@ -317,14 +270,14 @@ HAK_EXCLUDES(hak_huge_lock)
 static size_t huge_stuck_unmap(void)
 {
     size_t given = 0;
+    struct hak_stuck_range range;
     hak_lock(&hak_huge_lock);
-    struct stuck *list = huge.stuck;
+    struct hak_stuck *all = huge.stuck;
     huge.stuck = NULL;
     huge.counts.stuck = 0;
     hak_unlock(&hak_huge_lock);
-    while (list) {
-        struct mapping mapping = {(char *)list, list->size};
-        list = list->next;
+    while ((range = hak_stuck_pop(&all)).size) {
+        struct mapping mapping = {range.at, range.size};
         hak_limit_add(mapping.size); /* which huge_unmap() releases, although the memory went back long ago */
         if (huge_unmap(mapping))
             given += mapping.size;
@@ -531,7 +484,8 @@ static struct mapping huge_map_new(size_t size, size_t align, bool *zero)
     huge.cache_refused = 0;
     if (!hak_limit_charge(size))
         return mapping;
-    struct mapping kept = huge_stuck_take(size, align);
+    struct hak_stuck_range kept = hak_stuck_take(&huge.stuck, size, align);
+    huge.counts.stuck -= kept.size;
     *zero = kept.size == 0;
     mapping.at = kept.size ? kept.at : huge_map_aligned(size, align);
     if (!mapping.at)
