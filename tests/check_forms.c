@@ -169,12 +169,12 @@ static const struct {
 };
 
 /* Figures that may be 0: of waits, of what the system may not have, and of other heaps where there is one heap. */
-static const char *const may_be_zero[] = {"futex_calls", "hugepage_bytes", "resident_bytes",
+static const char *const may_be_zero[] = {"futex_calls", "mprotect_calls", "hugepage_bytes", "resident_bytes",
                                           "outbox_blocks", "outbox_bytes", "remote_frees"};
 
 static void check_not_zero(const struct hakmem_stats *all)
 {
-    const size_t always = hak_os_cpus() * hak_knob_value(heaps_per_cpu) == 1 ? 6 : 3; /* of may_be_zero */
+    const size_t always = hak_os_cpus() * hak_knob_value(heaps_per_cpu) == 1 ? 7 : 4; /* of may_be_zero */
     for (EACH_FIGURE(figure, TOTAL)) {
         bool found = value_at(all, figure) > 0;
         for (size_t i = 0; i < always; i++)
