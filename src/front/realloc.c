@@ -163,7 +163,10 @@ static HAK_NOINLINE void *realloc_known(void *p, size_t size, size_t offset)
 /* For a pointer of which the thread's cache does not know the entry. */
 static HAK_NOINLINE void *realloc_unknown(void *p, size_t size)
 {
-    return p ? realloc_resize(p, size, hak_entry_of(p)) : hak_malloc(size);
+    if (!p)
+        return hak_malloc(size);
+    hak_tcache_see_window();
+    return realloc_resize(p, size, hak_entry_of(p));
 }
 
 void *hak_realloc(void *p, size_t size)

@@ -64,7 +64,10 @@ static bool window_place(struct hak_window *window, uintptr_t base, size_t size,
     window->supers = size >> HAK_SUPER_SHIFT;
     window->units = window->supers * HAK_SUPER_UNITS;
     window->reserved = reserved;
-    return window_alloc_tables(window);
+    if (window_alloc_tables(window))
+        return true;
+    window->units = 0; /* by which the next attempt to start knows that there is no window */
+    return false;
 }
 
 /* Places the window in address space that a mapping without access holds, of the largest power of two that the kernel
