@@ -124,6 +124,30 @@ START_TEST(test_random_calls)
 }
 END_TEST
 
+static unsigned depth_of(const struct hak_stuck *node)
+{
+    if (!node)
+        return 0;
+    unsigned left = depth_of(node->left), right = depth_of(node->right);
+    return 1 + HAK_MAX(left, right);
+}
+
+/* Mappings at equal distances, of which some make a list of a tree by hashes that are products. */
+START_TEST(test_equal_distances)
+{
+    enum { MAPPINGS = 1000, DEPTH_MAX = 64 };
+    size_t distance = (size_t)(_i == 0 ? 6765 : _i == 1 ? 4181 : 2048) * 4096; /* two Fibonacci numbers of pages */
+    hak_os_start();
+    char *at = mmap(NULL, MAPPINGS * distance, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                    0);
+    if (at == MAP_FAILED)
+        return; /* addresses are scarce */
+    for (size_t i = 0; i < MAPPINGS; i++)
+        hak_stuck_put(&tree, (struct hak_stuck_range){at + i * distance, hak_os_page});
+    NEED(depth_of(tree) <= DEPTH_MAX, "%u levels for %d mappings", depth_of(tree), MAPPINGS);
+}
+END_TEST
+
 int main(void)
 {
     const char *wanted = getenv("HAKMEM_TEST_SEED");
@@ -132,5 +156,6 @@ int main(void)
     fflush(stdout);
     Suite *suite = suite_create("mappings that could not be unmapped");
     tcase_add_test(suite_case(suite, "random", 20), test_random_calls);
+    tcase_add_loop_test(suite_case(suite, "equal distances", 20), test_equal_distances, 0, 3);
     return suite_run(suite);
 }

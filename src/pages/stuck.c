@@ -4,9 +4,14 @@
 
 #include "os/os.h"
 
+/* A product alone rises steadily over addresses at certain equal distances, and the tree would be a list.  Steele, Lea,
+ * Flood: Fast splittable pseudorandom number generators, 2014 (SplitMix). */
 static uint64_t stuck_rank(const struct hak_stuck *node)
 {
-    return (uint64_t)((uintptr_t)node >> 12) * 0x9e3779b97f4a7c15;
+    uint64_t bits = (uint64_t)((uintptr_t)node >> 12) * 0x9e3779b97f4a7c15;
+    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9;
+    bits = (bits ^ bits >> 27) * 0x94d049bb133111eb;
+    return bits ^ bits >> 31;
 }
 
 static size_t stuck_most(const struct hak_stuck *tree)
