@@ -4,7 +4,7 @@
  *
  *   block      what malloc returns; of a size class up to 128 KiB, else large (up to 64 MiB) or huge
  *   unit       64 KiB of address space, the grain of the page map
- *   slab       one to eight units in one superslab, cut into blocks of one size class, owned by one heap
+ *   slab       one to eight units in a row, cut into blocks of one size class, owned by one heap
  *   run        units in a row, free or of one large block; runs cross the borders of superslabs
  *   stock      a heap's freed large blocks that wait for the next block of their length
  *   superslab  2 MiB, aligned to 2 MiB, 32 units: what is asked of the kernel, and what one huge page can back
@@ -13,7 +13,7 @@
  *   heap       owns slabs; a thread has one, and shares it if there are many threads
  *   magazine   a thread's stack of free blocks of one class, reached without a lock
  *   depot      a heap's stack of free blocks of one class, behind the magazine, under the heap's lock
- *   outbox     blocks that a thread freed and other threads' heaps own, delivered in batches
+ *   outbox     blocks that a thread freed and other heaps own, delivered in batches
  *   orphan     the one heap without threads: for those that are exiting or could not have a cache
  */
 #ifndef HAK_BASE_H

@@ -19,7 +19,7 @@
 
 enum hak_rank {
     HAK_RANK_PRESSURE = 1, /* pressure.c: the program's callback for memory pressure */
-    HAK_RANK_PURGE,     /* purge.c: memory that is on its way back to the kernel */
+    HAK_RANK_PURGE,     /* pass.c: memory that is on its way back to the kernel */
     HAK_RANK_REGISTRY,  /* registry.c: the table of all heaps and the caches that no thread has */
     HAK_RANK_HEAP,      /* one heap's slabs, depots and counts */
     HAK_RANK_STOCK,     /* stock.c: one heap's freed large blocks */

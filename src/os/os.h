@@ -30,7 +30,7 @@ enum hak_os_claim hak_os_map_at(void *at, size_t size);
 void *hak_os_map_own(size_t size);
 /* Address space without access and without commit charge, and access to a part of it. */
 void *hak_os_reserve(size_t size);
-/* As hak_os_map_own(), for what may grow to `room` bytes in place: by hak_os_map_at() behind its end, or hak_os_commit()
+/* As hak_os_map_own(), for what may grow in place to `room` bytes, by hak_os_map_at() behind its end or hak_os_commit()
  * if *reserved is set. */
 void *hak_os_map_own_growing(size_t size, size_t room, bool *reserved);
 /* Makes reserved pages readable and writable. */

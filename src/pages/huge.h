@@ -2,8 +2,9 @@
 /*
  * huge.h - blocks that are mappings of their own: above hak_super_run_max, or aligned to more than HAK_LARGE_ALIGN_MAX.
  *
- * Freed mappings are cached for a while, within a bound, so that a program that frees and allocates them in turn makes
- * no system calls.
+ * Freed mappings are cached for a while, within a bound (the knobs huge_cache and keep_free), so that a program that
+ * frees and allocates them in turn makes no system calls.  By default the bound is HAK_RUN_MAX or less: only blocks are
+ * cached that are huge because addresses are scarce, or because of their alignment.
  */
 #ifndef HAK_HUGE_H
 #define HAK_HUGE_H

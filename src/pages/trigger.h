@@ -25,7 +25,7 @@ enum hak_purge_due {
     HAK_PURGE_WATCH, /* no helper makes passes: calls look now and then whether a pass is due */
 };
 
-/* All members are atomic and need no lock (R10).  Each is a hint: a value that is seen late makes a look late, no more. */
+/* All members are atomic and need no lock (R10).  Each is a hint: a value that is seen late makes a look late. */
 struct hak_trigger {
     _Atomic uint32_t due;    /* enum hak_purge_due */
     _Atomic uint32_t excess; /* set with `due`: the page heap has more free than keep_free allows */

@@ -60,7 +60,8 @@ extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
 static struct {
-    sigset_t mask; /* the forking thread's signal mask before the fork; written and read with all locks held */
+    /* The forking thread's signal mask before the fork.  Written with all locks held; the child reads its copy. */
+    sigset_t mask;
     _Atomic uint32_t registered; /* the handlers are, or are being, registered; any thread may set it */
 } fork_state;
 
