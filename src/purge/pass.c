@@ -22,6 +22,7 @@
 #define PASS_SUPERS 256u
 #define PIECE_SUPERS 16u
 #define YIELD_AFTER 4u /* pieces of work during which somebody has waited for hak_purge_lock */
+#define YIELD_NAPS 20u /* milliseconds that he has to take it, where processors are busy */
 
 HAK_LOCK_ALONE struct hak_lock hak_purge_lock = HAK_LOCK_INIT(HAK_RANK_PURGE);
 
@@ -69,7 +70,7 @@ HAK_REQUIRES(hak_purge_lock) static size_t pass_age_super(struct pass_place at, 
 }
 
 /* Between two pieces of work, when no unit is out of its superslab: lets somebody who has waited for a few pieces have
- * the lock.  The nap is for him: he has to wake up, and this thread would take the lock again before. */
+ * the lock.  The naps are for him: he has to wake up, and this thread would take the lock again before. */
 HAK_REQUIRES(hak_purge_lock) static void pass_yield(void)
 {
     pass.waited = hak_load(&hak_purge_lock.state) == 2 ? pass.waited + 1 : 0;
@@ -77,7 +78,8 @@ HAK_REQUIRES(hak_purge_lock) static void pass_yield(void)
         return;
     pass.waited = 0;
     hak_unlock(&hak_purge_lock);
-    hak_os_nap();
+    for (unsigned naps = 0; naps < YIELD_NAPS && hak_load(&hak_purge_lock.state) == 0; naps++)
+        hak_os_nap();
     hak_lock(&hak_purge_lock);
 }
 
