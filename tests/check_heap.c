@@ -283,7 +283,8 @@ static void give(unsigned heap, unsigned size, unsigned count)
         blocks[i] = choose(heap, size);
         now_free(blocks[i]);
     }
-    hak_heap_give(&heaps[heap], class_at(size), blocks, count);
+    if (count > 0)
+        hak_heap_give(&heaps[heap], class_at(size), blocks, count);
 }
 
 /* A batch of any blocks that are out, with a pointer into a block here and there. */

@@ -40,7 +40,9 @@ START_TEST(test_grows_with_superslabs)
     hakmem_free(hakmem_malloc(100));
     NEED(units() == page_units, "%zu entries for one superslab", units());
     take_all();
+    hak_lock(&hak_window_lock);
     size_t used = hak_window_first.next_super * HAK_SUPER_UNITS;
+    hak_unlock(&hak_window_lock);
     NEED(units() >= used && units() < used + page_units, "%zu entries for %zu units", units(), used);
     for (int i = 0; i < BLOCKS; i++) {
         NEED(hak_window_of(blocks[i]) == &hak_window_first, "block %d is in another window", i);

@@ -110,7 +110,8 @@ static struct hak_lock *one_heaps_lock(void)
     return &hak_heap_numbered(2)->lock;
 }
 
-static void breaks_under(struct hak_lock *lock, const char *name)
+/* The child ends with the lock held. */
+HAK_UNCHECKED static void breaks_under(struct hak_lock *lock, const char *name)
 {
     int status = 0;
     pid_t child = fork();
