@@ -4,8 +4,6 @@
  * shadow model knows for each block whether it was handed out.  Blocks are never written, so hardly any memory is
  * resident.
  */
-#include <inttypes.h>
-#include <time.h>
 
 #include "heap/heap.h"
 #include "knobs/knobs.h"
@@ -530,10 +528,7 @@ END_TEST
 
 int main(void)
 {
-    const char *wanted = getenv("HAKMEM_TEST_SEED");
-    seed = wanted ? strtoull(wanted, NULL, 10) : (uint64_t)time(NULL);
-    printf("# HAKMEM_TEST_SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
+    seed = suite_seed();
     Suite *suite = suite_create("heap");
     TCase *slabs = suite_case(suite, "slabs", 120);
     tcase_add_test(slabs, test_slab);

@@ -4,9 +4,7 @@
  * of stock.c, the huge blocks of huge.c and the windows of window.c.  Each test draws operations by a seed and compares
  * the module with a shadow model after each.
  */
-#include <inttypes.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "knobs/knobs.h"
 #include "os/os.h"
@@ -602,10 +600,7 @@ END_TEST
 
 int main(void)
 {
-    const char *wanted = getenv("HAKMEM_TEST_SEED");
-    seed = wanted ? strtoull(wanted, NULL, 10) : (uint64_t)time(NULL);
-    printf("# HAKMEM_TEST_SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
+    seed = suite_seed();
     Suite *suite = suite_create("pages");
     TCase *tcase = suite_case(suite, "modules of pages/", 120);
     tcase_add_test(tcase, test_limit);

@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "suite.h"
 
@@ -369,10 +368,7 @@ END_TEST
 
 int main(void)
 {
-    const char *given = getenv("HAKMEM_TEST_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 1000003 ^ (uint64_t)getpid();
-    printf("# HAKMEM_TEST_SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
+    seed = suite_seed();
     Suite *suite = suite_create("random");
     TCase *tcase = suite_case(suite, "random", 300);
     tcase_add_test(tcase, test_one_thread);

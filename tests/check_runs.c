@@ -4,8 +4,6 @@
  * unit, neighbours always join, what is found is free and aligned, and ages are exact.  A shadow model knows the state
  * and the age of each unit.
  */
-#include <inttypes.h>
-#include <time.h>
 
 #include "pages/runs.h"
 #include "suite.h"
@@ -209,10 +207,7 @@ END_TEST
 
 int main(void)
 {
-    const char *wanted = getenv("HAKMEM_TEST_SEED");
-    seed = wanted ? strtoull(wanted, NULL, 10) : (uint64_t)time(NULL);
-    printf("# HAKMEM_TEST_SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
+    seed = suite_seed();
     Suite *suite = suite_create("runs");
     TCase *tcase = suite_case(suite, "free runs", 120);
     tcase_add_test(tcase, test_random_use);

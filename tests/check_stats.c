@@ -12,8 +12,6 @@
 #include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "figures.h"
 #include "heap/registry.h"
@@ -171,22 +169,6 @@ START_TEST(test_one_thread)
 }
 END_TEST
 
-static void check_child(void)
-{
-    int status;
-    pid_t child = fork();
-    if (child == 0) {
-        check_shadow("in the child of a fork");
-        change_some(99, test_scale(4000));
-        check_shadow("in the child of a fork, after some work");
-        empty_all();
-        check_shadow("in the child of a fork, all freed");
-        _exit(0);
-    }
-    NEED(child > 0 && waitpid(child, &status, 0) == child, "fork");
-    NEED(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %x", (unsigned)status);
-}
-
 /* Blocks lie in the magazines and outboxes of threads that rest, and of threads that a fork has lost. */
 static void look_at_figures(unsigned round)
 {
@@ -197,7 +179,7 @@ static void look_at_figures(unsigned round)
     NEED(stats.remote_frees >= remote, "remote frees fell");
     remote = stats.remote_frees;
     if (!TEST_TSAN && round % 3 == 1)
-        check_child();
+        check_child(check_shadow);
 }
 
 START_TEST(test_many_threads)

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "os/os.h"
 #include "pages/stuck.h"
@@ -150,10 +149,7 @@ END_TEST
 
 int main(void)
 {
-    const char *wanted = getenv("HAKMEM_TEST_SEED");
-    seed = wanted ? strtoull(wanted, NULL, 10) : (uint64_t)time(NULL);
-    printf("# HAKMEM_TEST_SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
+    seed = suite_seed();
     Suite *suite = suite_create("mappings that could not be unmapped");
     tcase_add_test(suite_case(suite, "random", 20), test_random_calls);
     tcase_add_loop_test(suite_case(suite, "equal distances", 20), test_equal_distances, 0, 3);

@@ -3,8 +3,6 @@
  * check_walk.c - hakmem_walk() visits what is live, each block once: in one thread and in many, while threads rest, run
  * and after they have exited, and in a fork's child.
  */
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "figures.h"
 #include "shadow.h"
@@ -46,30 +44,13 @@ static void check_walk(const char *when)
         EQUAL(visited.bytes, snapshot().live_bytes);
 }
 
-/* In the child blocks lie in the magazines and outboxes of threads that the fork has lost. */
-static void check_child(void)
-{
-    int status;
-    pid_t child = fork();
-    if (child == 0) {
-        check_walk("in the child of a fork");
-        change_some(99, test_scale(4000));
-        check_walk("in the child of a fork, after some work");
-        empty_all();
-        check_walk("in the child of a fork, all freed");
-        _exit(0);
-    }
-    NEED(child > 0 && waitpid(child, &status, 0) == child, "fork");
-    NEED(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %x", (unsigned)status);
-}
-
 static void look_at_walk(unsigned round)
 {
     if (round < ROUNDS - 2)
         return;
     check_walk("threads rest");
     if (!TEST_TSAN)
-        check_child();
+        check_child(check_walk);
 }
 
 START_TEST(test_walk)

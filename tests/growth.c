@@ -7,12 +7,12 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
 
 #include "common.h"
 #include "hakmem.h"
+#include "one_processor.h"
 #include "os/os.h"
 #include "pages/huge.h"
 #include "pages/superslab.h"
@@ -238,17 +238,6 @@ void growth_measured(const struct growth *growth)
 {
     growth->measured();
     atomic_signal_fence(memory_order_seq_cst); /* no tail call, by which callgrind would lose it */
-}
-
-/* The number of heaps is to be the same on every machine. */
-static void use_one_processor(void)
-{
-    cpu_set_t all, one;
-    CPU_ZERO(&one);
-    for (int cpu = 0; sched_getaffinity(0, sizeof all, &all) == 0 && cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
-        if (CPU_ISSET(cpu, &all))
-            CPU_SET(cpu, &one);
-    sched_setaffinity(0, sizeof one, &one);
 }
 
 int main(int argc, char **argv)

@@ -114,10 +114,10 @@ static void be_long(void)
         fail("a file of a terabyte");
     for (; at == MAP_FAILED && size >= (off_t)1 << 34; size /= 2)
         at = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, file, 0);
-    if (at == MAP_FAILED)
-        fail("room for a file of 16 GiB");
     unlink(library);
     rmdir(name);
+    if (at == MAP_FAILED)
+        fail("room for a file of 16 GiB");
 }
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 #include "suite.h"
 
@@ -53,6 +54,23 @@ static inline void empty_all(void)
 {
     for (size_t i = 0; i < SLOTS; i++)
         hakmem_free(atomic_exchange(&slots[i], NULL));
+}
+
+/* In the child of a fork blocks lie in the magazines and outboxes of threads that the fork has lost. */
+static inline void check_child(void (*check)(const char *when))
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        check("in the child of a fork");
+        change_some(99, test_scale(4000));
+        check("in the child of a fork, after some work");
+        empty_all();
+        check("in the child of a fork, all freed");
+        _exit(0);
+    }
+    NEED(child > 0 && waitpid(child, &status, 0) == child, "fork");
+    NEED(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %x", (unsigned)status);
 }
 
 /* ---- threads that work and rest ---------------------------------------------------------------------------------- */

@@ -9,6 +9,10 @@
 #define HAKMEM_TESTS_SUITE_H
 
 #include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "common.h"
 #include "hakmem.h"
@@ -22,6 +26,16 @@ static inline TCase *suite_case(Suite *suite, const char *name, unsigned seconds
     tcase_set_timeout(tcase, test_patience(seconds));
     suite_add_tcase(suite, tcase);
     return tcase;
+}
+
+/* The seed of a suite's random tests: HAKMEM_TEST_SEED, or the time.  It is printed, so that a run can be repeated. */
+static inline uint64_t suite_seed(void)
+{
+    const char *wanted = getenv("HAKMEM_TEST_SEED");
+    uint64_t seed = wanted ? strtoull(wanted, NULL, 0) : (uint64_t)time(NULL) * 1000003 ^ (uint64_t)getpid();
+    printf("# HAKMEM_TEST_SEED=%" PRIu64 "\n", seed);
+    fflush(stdout);
+    return seed;
 }
 
 static inline int suite_run(Suite *suite)

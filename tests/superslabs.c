@@ -11,13 +11,13 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #include "common.h"
 #include "hakmem.h"
+#include "one_processor.h"
 #include "pages/superslab.h"
 #include "purge/purge.h"
 
@@ -264,16 +264,6 @@ static void measure_in_turn(const char *name, void (*step)(size_t thread))
     counted = step;
     in_turn(measure_thread);
     step_ends();
-}
-
-static void use_one_processor(void)
-{
-    cpu_set_t all, one;
-    CPU_ZERO(&one);
-    for (int cpu = 0; sched_getaffinity(0, sizeof all, &all) == 0 && cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
-        if (CPU_ISSET(cpu, &all))
-            CPU_SET(cpu, &one);
-    sched_setaffinity(0, sizeof one, &one);
 }
 
 int main(int argc, char **argv)
